@@ -1,0 +1,101 @@
+//! One port in front of several adapters: the tenant's configuration says which one is asked.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use crate::{
+    error::Result,
+    ids::{CustomerId, ServiceId},
+    ports::{
+        Clock, Customer, CustomerDirectory, CustomerStore, Desk, DeskReceipt, DeskUpdate, ServiceStatus, StatusReport,
+        StoredCustomer, TenantScope,
+    },
+    tenants::{CustomersConfig, DeskConfig, ServiceStatusConfig, Tenant},
+};
+
+/// The desk that the tenant's `desk.kind` names.
+pub struct DeskByTenant {
+    /// For `folder`.
+    pub folder: Arc<dyn Desk>,
+    /// For `webhook`.
+    pub webhook: Arc<dyn Desk>,
+    /// For `zendesk`.
+    pub zendesk: Arc<dyn Desk>,
+}
+
+#[async_trait]
+impl Desk for DeskByTenant {
+    async fn update(&self, tenant: &Tenant, update: &DeskUpdate) -> Result<DeskReceipt> {
+        match tenant.config.desk {
+            DeskConfig::None => Ok(DeskReceipt { text: "the tenant has no ticketing system configured".to_owned() }),
+            DeskConfig::Folder { .. } => self.folder.update(tenant, update).await,
+            DeskConfig::Webhook { .. } => self.webhook.update(tenant, update).await,
+            DeskConfig::Zendesk { .. } => self.zendesk.update(tenant, update).await,
+        }
+    }
+}
+
+/// The source that the tenant's `service_status.kind` names.
+pub struct StatusByTenant {
+    /// For `file`.
+    pub file: Arc<dyn ServiceStatus>,
+    /// For `http`.
+    pub http: Arc<dyn ServiceStatus>,
+}
+
+#[async_trait]
+impl ServiceStatus for StatusByTenant {
+    async fn status(&self, tenant: &Tenant, services: &[ServiceId]) -> Result<StatusReport> {
+        if services.is_empty() {
+            return Ok(StatusReport { overall_health: "healthy".to_owned(), ..StatusReport::default() });
+        }
+        match tenant.config.service_status {
+            ServiceStatusConfig::None => Ok(StatusReport::default()),
+            ServiceStatusConfig::File { .. } => self.file.status(tenant, services).await,
+            ServiceStatusConfig::Http { .. } => self.http.status(tenant, services).await,
+        }
+    }
+}
+
+/// The customers in the store, and behind it the source that the tenant's `customers.kind` names. An answer of the source
+/// is kept; while it is fresh the source is not asked, and when the source fails an old answer is better than none.
+pub struct CustomersByTenant {
+    /// What is kept.
+    pub store: Arc<dyn CustomerStore>,
+    /// For `http`.
+    pub http: Arc<dyn CustomerDirectory>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+}
+
+#[async_trait]
+impl CustomerDirectory for CustomersByTenant {
+    async fn customer(&self, tenant: &Tenant, id: &CustomerId) -> Result<Option<Customer>> {
+        let scope = TenantScope::of_tenant(tenant);
+        let stored = self.store.stored_customer(&scope, id).await?;
+        let CustomersConfig::Http { cache_seconds, .. } = &tenant.config.customers else {
+            return Ok(stored.map(|stored| stored.customer));
+        };
+        let now = self.clock.now();
+        let fresh = |stored: &StoredCustomer| {
+            stored.fetched_at.is_none_or(|at| now.since(at).as_secs() < *cache_seconds && at <= now)
+        };
+        if let Some(stored) = stored.as_ref().filter(|stored| fresh(stored)) {
+            return Ok(Some(stored.customer.clone()));
+        }
+        match (self.http.customer(tenant, id).await, stored) {
+            (Ok(Some(customer)), _) => {
+                let kept = StoredCustomer { customer: customer.clone(), fetched_at: Some(now) };
+                self.store.put_customers(&scope, vec![kept]).await?;
+                Ok(Some(customer))
+            }
+            (Ok(None), _) => Ok(None),
+            (Err(error), Some(stored)) => {
+                tracing::warn!(tenant = %tenant.id, error = error.report(), "customer source failed, an old answer is used");
+                Ok(Some(stored.customer))
+            }
+            (Err(error), None) => Err(error),
+        }
+    }
+}

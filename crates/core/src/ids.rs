@@ -1,0 +1,198 @@
+//! Names of things as types, so that one cannot be taken for another. Parsing is the only way in.
+
+use std::{fmt, str::FromStr};
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::untrusted::Closed;
+
+/// The text does not have the form that the id asks for; the message tells the form.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct InvalidId(pub &'static str);
+
+impl Closed for InvalidId {}
+
+macro_rules! id {
+    ($(#[$doc:meta])* $name:ident, $valid:path, $form:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
+        #[serde(try_from = "String", into = "String")]
+        #[schema(value_type = String)]
+        pub struct $name(Box<str>);
+
+        impl $name {
+            /// The id as text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = InvalidId;
+
+            fn from_str(text: &str) -> Result<Self, InvalidId> {
+                if $valid(text) { Ok(Self(text.into())) } else { Err(InvalidId($form)) }
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = InvalidId;
+
+            fn try_from(text: String) -> Result<Self, InvalidId> {
+                text.parse()
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(id: $name) -> String {
+                id.0.into()
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl Closed for $name {}
+    };
+}
+
+id!(
+    /// A tenant: also its folder's name.
+    TenantId, is_slug, "must be 1 to 64 of a-z, 0-9, '_' and '-', beginning with a letter or digit"
+);
+id!(
+    /// A team of a tenant.
+    TeamId, is_slug, "must be 1 to 64 of a-z, 0-9, '_' and '-', beginning with a letter or digit"
+);
+id!(
+    /// A category of a tenant.
+    CategoryId, is_slug, "must be 1 to 64 of a-z, 0-9, '_' and '-', beginning with a letter or digit"
+);
+id!(
+    /// A kind of entity: a built-in one or one that the tenant defines.
+    EntityKind, is_slug, "must be 1 to 64 of a-z, 0-9, '_' and '-', beginning with a letter or digit"
+);
+id!(
+    /// The way a ticket came in, such as `email` or `web`.
+    Channel, is_slug, "must be 1 to 64 of a-z, 0-9, '_' and '-', beginning with a letter or digit"
+);
+id!(
+    /// A kind of customer account, such as `business`.
+    AccountType, is_slug, "must be 1 to 64 of a-z, 0-9, '_' and '-', beginning with a letter or digit"
+);
+id!(
+    /// The name under which a secret is kept.
+    SecretName, is_slug, "must be 1 to 64 of a-z, 0-9, '_' and '-', beginning with a letter or digit"
+);
+id!(
+    /// A ticket, as its ticketing system names it; unique within the tenant.
+    TicketId, is_token, "must be 1 to 128 letters, digits or any of . _ : @ # / + = -"
+);
+id!(
+    /// A customer, as the tenant's systems name it.
+    CustomerId, is_token, "must be 1 to 128 letters, digits or any of . _ : @ # / + = -"
+);
+id!(
+    /// A service of the tenant, such as `SVC204`.
+    ServiceId, is_token, "must be 1 to 128 letters, digits or any of . _ : @ # / + = -"
+);
+id!(
+    /// Follows one request through everything that it causes.
+    CorrelationId, is_token, "must be 1 to 128 letters, digits or any of . _ : @ # / + = -"
+);
+id!(
+    /// The caller's own key that makes a repeated request harmless.
+    IdempotencyKey, is_token, "must be 1 to 128 letters, digits or any of . _ : @ # / + = -"
+);
+id!(
+    /// A decision; also the idempotency key of the effects that it causes.
+    DecisionId, is_ulid, "must be a ULID"
+);
+id!(
+    /// An event.
+    EventId, is_ulid, "must be a ULID"
+);
+id!(
+    /// The public part of an API key.
+    KeyId, is_key_id, "must be 16 of 0-9 and a-f"
+);
+id!(
+    /// A language, as in ISO 639-1 with an optional region: `en`, `de-AT`.
+    Language, is_language, "must be a language such as en or de-AT"
+);
+id!(
+    /// The first 16 hexadecimal digits of a configuration's SHA-256.
+    ConfigVersion, is_key_id, "must be 16 of 0-9 and a-f"
+);
+
+fn is_slug(text: &str) -> bool {
+    (1..=64).contains(&text.len())
+        && text.starts_with(|first: char| first.is_ascii_lowercase() || first.is_ascii_digit())
+        && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_-".contains(&byte))
+}
+
+fn is_token(text: &str) -> bool {
+    (1..=128).contains(&text.len())
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._:@#/+=-".contains(&byte))
+}
+
+fn is_ulid(text: &str) -> bool {
+    ulid::Ulid::from_string(text).is_ok()
+}
+
+fn is_key_id(text: &str) -> bool {
+    text.len() == 16 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+fn is_language(text: &str) -> bool {
+    let (language, region) = text.split_once('-').unwrap_or((text, "XX"));
+    (2..=3).contains(&language.len())
+        && language.bytes().all(|byte| byte.is_ascii_lowercase())
+        && region.len() == 2
+        && region.bytes().all(|byte| byte.is_ascii_uppercase())
+}
+
+macro_rules! from_ulid {
+    ($($name:ident),*) => {
+        $(impl $name {
+            /// From a new ULID.
+            pub fn from_ulid(ulid: ulid::Ulid) -> Self {
+                let mut text = [0; ulid::ULID_LEN];
+                Self((&*ulid.array_to_str(&mut text)).into())
+            }
+        })*
+    };
+}
+
+from_ulid!(DecisionId, EventId, CorrelationId);
+
+impl Language {
+    /// The language without its region: `de` of `de-AT`.
+    pub fn base(&self) -> &str {
+        self.0.split('-').next().unwrap_or(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn forms_are_held() {
+        assert!("telecorp".parse::<TenantId>().is_ok());
+        for bad in ["", "../etc", "Tele", "-a", "a b", &"a".repeat(65)] {
+            assert!(bad.parse::<TenantId>().is_err(), "{bad}");
+        }
+        assert!("ZD/4711#2".parse::<TicketId>().is_ok());
+        for bad in ["", "a b", "a\0b", "é", "<x>", &"a".repeat(129)] {
+            assert!(bad.parse::<TicketId>().is_err(), "{bad}");
+        }
+        assert_eq!("de-AT".parse::<Language>().unwrap().base(), "de");
+        assert!("german".parse::<Language>().is_err());
+    }
+}

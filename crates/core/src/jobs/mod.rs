@@ -1,0 +1,127 @@
+//! Working off the queue: lease, do, settle. The loop is one plain future that keeps many events in hand; a shell runs
+//! one of them, so that an event under suspicion can truly run alone.
+
+mod work;
+
+use std::{future::Future, pin::pin, time::Duration};
+
+use futures_util::{
+    FutureExt, StreamExt,
+    future::{BoxFuture, Fuse, FusedFuture, select},
+    stream::FuturesUnordered,
+};
+
+pub use work::{Outcome, handle};
+
+use crate::{
+    app::App,
+    error::Result,
+    limits,
+    ports::{Lease, Leased},
+};
+
+/// Works until `stop` resolves; then finishes what it has in hand for at most `grace`, and gives back the rest.
+pub async fn work(app: &App, stop: impl Future<Output = ()>, grace: Duration) {
+    let mut stop = pin!(stop.fuse());
+    let mut hands = Hands::default();
+    let mut coming: Fuse<BoxFuture<'_, Vec<Leased>>> = Fuse::terminated();
+    loop {
+        let free = limits::JOBS_IN_HAND - hands.running.len();
+        if coming.is_terminated() && free >= limits::JOBS_IN_HAND / 2 {
+            coming = next_batch(app, free, hands.running.is_empty()).boxed().fuse();
+        }
+        futures_util::select_biased! {
+            () = stop => break,
+            lease = hands.running.select_next_some() => hands.done(&lease),
+            batch = coming => hands.take(app, batch),
+        }
+    }
+    finish(app, hands, coming, grace).await;
+}
+
+/// Runs everything that is due now, one after the other, and says how many: for tests and the command line.
+pub async fn drain(app: &App) -> Result<usize> {
+    let mut done = 0;
+    loop {
+        let batch = app.queue.lease(limits::JOBS_IN_HAND, limits::LEASE_TIME).await?;
+        if batch.is_empty() {
+            return Ok(done);
+        }
+        for leased in batch {
+            handle(app, leased).await;
+            done += 1;
+        }
+    }
+}
+
+#[derive(Default)]
+struct Hands<'a> {
+    running: FuturesUnordered<BoxFuture<'a, Lease>>,
+    leases: Vec<Lease>,
+}
+
+impl<'a> Hands<'a> {
+    fn take(&mut self, app: &'a App, batch: Vec<Leased>) {
+        for leased in batch {
+            let lease = leased.lease.clone();
+            self.leases.push(lease.clone());
+            self.running.push(handle(app, leased).map(|_| lease).boxed());
+        }
+    }
+
+    fn done(&mut self, lease: &Lease) {
+        self.leases.retain(|held| held != lease);
+    }
+}
+
+/// Leases what is due. When nothing is, waits until something may be. With empty hands, an event under suspicion runs
+/// first: nothing else is in hand while it does.
+async fn next_batch(app: &App, max: usize, hands_empty: bool) -> Vec<Leased> {
+    if hands_empty {
+        run_suspect(app).await;
+    }
+    match app.queue.lease(max, limits::LEASE_TIME).await {
+        Ok(batch) if batch.is_empty() => {
+            app.queue.ready(limits::QUEUE_IDLE).await;
+            batch
+        }
+        Ok(batch) => batch,
+        Err(error) => {
+            tracing::error!(error = error.report(), "the queue gives no leases");
+            app.clock.sleep(limits::QUEUE_IDLE).await;
+            Vec::new()
+        }
+    }
+}
+
+async fn run_suspect(app: &App) {
+    match app.queue.lease_suspect(limits::LEASE_TIME).await {
+        Ok(Some(leased)) => {
+            let (event, interrupted) = (&leased.lease.event, leased.interrupted);
+            tracing::warn!(%event, interrupted, "an event that was interrupted often runs alone");
+            handle(app, leased).await;
+        }
+        Ok(None) => {}
+        Err(error) => tracing::error!(error = error.report(), "the queue gives no suspects"),
+    }
+}
+
+async fn finish(app: &App, mut hands: Hands<'_>, coming: Fuse<BoxFuture<'_, Vec<Leased>>>, grace: Duration) {
+    let Hands { running, leases } = &mut hands;
+    let drained = pin!(async {
+        while let Some(lease) = running.next().await {
+            leases.retain(|held| *held != lease);
+        }
+    });
+    let _ = select(drained, app.clock.sleep(grace)).await;
+    let mut left = hands.leases;
+    if !coming.is_terminated() {
+        left.extend(coming.await.into_iter().map(|leased| leased.lease));
+    }
+    if left.is_empty() {
+        return;
+    }
+    if let Err(error) = app.queue.release(&left).await {
+        tracing::error!(error = error.report(), left = left.len(), "leases could not be given back, they will expire");
+    }
+}

@@ -1,0 +1,196 @@
+use std::time::Duration;
+
+use crate::{
+    app::App,
+    error::{Error, ErrorKind, Result, Retry},
+    event::{Event, EventDetail, TicketReceived, TicketRouted, TicketSyncFailed, TicketSynced},
+    limits,
+    ports::{Decided, Leased, SyncChange, TicketFile},
+    tenants::Tenant,
+    tickets::{
+        Decision,
+        route::route,
+        write_back::{WriteBack, write_back},
+    },
+};
+
+/// What became of a leased event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Its work is done.
+    Done,
+    /// It failed and is due again.
+    Retried,
+    /// It failed for good.
+    Buried,
+    /// Nothing could be recorded: the lease will expire and the event will come again.
+    Left,
+}
+
+/// Does the work of one event and settles its lease. It may be run twice and changes nothing the second time.
+pub async fn handle(app: &App, leased: Leased) -> Outcome {
+    let settled = match &leased.event.detail {
+        EventDetail::TicketReceived(received) => decide(app, &leased, received).await,
+        EventDetail::TicketRouted(routed) => sync(app, &leased, routed).await,
+        EventDetail::TicketSynced(_) | EventDetail::TicketSyncFailed(_) => {
+            app.queue.complete(&leased.lease).await.map(|()| Outcome::Done)
+        }
+    };
+    let outcome = match settled {
+        Ok(outcome) => outcome,
+        Err(error) if error.kind() == ErrorKind::LeaseLost => Outcome::Left,
+        Err(error) => fail(app, &leased, &error).await,
+    };
+    let name = leased.event.detail.detail_type();
+    metrics::counter!("switchboard_events_handled_total", "event" => name, "outcome" => format!("{outcome:?}")).increment(1);
+    outcome
+}
+
+async fn load(app: &App, event: &Event) -> Result<Option<(std::sync::Arc<Tenant>, TicketFile)>> {
+    let tenant = app.tenants.tenant(&event.tenant).await?.ok_or_else(|| {
+        Error::new(ErrorKind::Unavailable, "the tenant has no configuration any more").with_retry(Retry::Later)
+    })?;
+    let file = app.tickets.ticket(&event.scope(), event.detail.ticket_id()).await?;
+    Ok(file.map(|file| (tenant, file)))
+}
+
+async fn decide(app: &App, leased: &Leased, received: &TicketReceived) -> Result<Outcome> {
+    let Some((tenant, file)) = load(app, &leased.event).await? else {
+        return forgotten(app, leased).await;
+    };
+    if file.decision.is_some() {
+        app.queue.complete(&leased.lease).await?;
+        return Ok(Outcome::Done);
+    }
+    let decision = route(app, &tenant, &file.ticket).await;
+    let event = follow_up(app, &leased.event, EventDetail::TicketRouted(routed(&decision)));
+    let stored = app.tickets.decide(&leased.event.scope(), &decision, event, &leased.lease).await?;
+    if stored == Decided::New {
+        count(&decision);
+        let waited = decision.created_at.since(file.ticket.accepted_at);
+        metrics::histogram!("switchboard_time_to_decision_seconds").record(waited.as_secs_f64());
+        tracing::debug!(ticket = %received.ticket_id, team = %decision.assigned_team, "ticket routed");
+    }
+    Ok(Outcome::Done)
+}
+
+async fn sync(app: &App, leased: &Leased, routed: &TicketRouted) -> Result<Outcome> {
+    let Some((tenant, file)) = load(app, &leased.event).await? else {
+        return forgotten(app, leased).await;
+    };
+    let scope = leased.event.scope();
+    let record = |change, detail: Option<EventDetail>| {
+        let event = detail.map(|detail| follow_up(app, &leased.event, detail));
+        app.tickets.record_sync(&scope, &routed.ticket_id, &routed.decision_id, change, event, &leased.lease)
+    };
+    match write_back(app, &tenant, &file).await {
+        Ok(WriteBack::DoneBefore) => {
+            app.queue.complete(&leased.lease).await?;
+            Ok(Outcome::Done)
+        }
+        Ok(WriteBack::Done(receipt)) => {
+            metrics::counter!("switchboard_syncs_total").increment(1);
+            let synced = TicketSynced {
+                ticket_id: routed.ticket_id.clone(),
+                decision_id: routed.decision_id.clone(),
+                receipt: receipt.text.clone(),
+            };
+            let change = SyncChange::Succeeded { receipt: receipt.text };
+            record(change, Some(EventDetail::TicketSynced(synced))).await?;
+            Ok(Outcome::Done)
+        }
+        Err(error) => {
+            metrics::counter!("switchboard_ticketing_system_sync_failures_total").increment(1);
+            let text = error.report();
+            tracing::warn!(ticket = %routed.ticket_id, tenant = %tenant.id, error = text, "write-back failed");
+            match next_try(app, leased, &error) {
+                Some(at) => {
+                    record(SyncChange::Retry { at, error: text }, None).await?;
+                    Ok(Outcome::Retried)
+                }
+                None => {
+                    let failed = TicketSyncFailed {
+                        ticket_id: routed.ticket_id.clone(),
+                        decision_id: routed.decision_id.clone(),
+                        error: text.clone(),
+                    };
+                    let change = SyncChange::Failed { error: text };
+                    record(change, Some(EventDetail::TicketSyncFailed(failed))).await?;
+                    Ok(Outcome::Buried)
+                }
+            }
+        }
+    }
+}
+
+/// The ticket was deleted, by its time to live or by hand: there is nothing left to do.
+async fn forgotten(app: &App, leased: &Leased) -> Result<Outcome> {
+    tracing::info!(event = %leased.lease.event, "the ticket of an event is gone, nothing to do");
+    app.queue.complete(&leased.lease).await?;
+    Ok(Outcome::Done)
+}
+
+async fn fail(app: &App, leased: &Leased, error: &Error) -> Outcome {
+    let text = error.report();
+    tracing::warn!(event = %leased.lease.event, failed = leased.failed + 1, error = text, "the work of an event failed");
+    let settled = match next_try(app, leased, error) {
+        Some(at) => app.queue.retry(&leased.lease, at, &text).await.map(|()| Outcome::Retried),
+        None => app.queue.bury(&leased.lease, &text).await.map(|()| Outcome::Buried),
+    };
+    settled.unwrap_or_else(|error| {
+        tracing::error!(event = %leased.lease.event, error = error.report(), "a failure could not be recorded");
+        Outcome::Left
+    })
+}
+
+/// When to try again: after the delay of this failure, half of it drawn at random, or later when the other side asked for
+/// that. `None` when the error is final or the delays are used up.
+fn next_try(app: &App, leased: &Leased, error: &Error) -> Option<crate::time::Timestamp> {
+    let delay = *app.retry_delays.get(usize::try_from(leased.failed).ok()?)?;
+    let mut random = [0; 2];
+    app.ids.fill(&mut random);
+    let part = f64::from(u16::from_le_bytes(random)) / f64::from(u16::MAX);
+    let jittered = delay.mul_f64(0.75 + part / 2.0);
+    let wait = match error.retry() {
+        Retry::Never => return None,
+        Retry::Later => jittered,
+        Retry::After(asked) => jittered.max(asked.min(MAX_RETRY_AFTER)),
+    };
+    Some(app.clock.now().plus(wait))
+}
+
+/// The longest that another side's `Retry-After` is believed.
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(3_600);
+
+fn follow_up(app: &App, cause: &Event, detail: EventDetail) -> Event {
+    Event {
+        id: app.event_id(),
+        tenant: cause.tenant.clone(),
+        at: app.clock.now(),
+        correlation_id: cause.correlation_id.clone(),
+        detail,
+    }
+}
+
+fn routed(decision: &Decision) -> TicketRouted {
+    TicketRouted {
+        ticket_id: decision.ticket_id.clone(),
+        decision_id: decision.decision_id.clone(),
+        assigned_team: decision.assigned_team.clone(),
+        priority_level: decision.priority_level,
+        confidence_score: decision.confidence_score,
+        requires_manual_review: decision.requires_manual_review,
+    }
+}
+
+fn count(decision: &Decision) {
+    let decided_by = decision.decided_by.word();
+    metrics::counter!("switchboard_tickets_processed_total", "decided_by" => decided_by).increment(1);
+    metrics::histogram!("switchboard_processing_time_seconds").record(decision.processing_time_ms / 1e3);
+    metrics::histogram!("switchboard_confidence_score").record(decision.confidence_score);
+    if decision.requires_manual_review {
+        metrics::counter!("switchboard_manual_reviews_total").increment(1);
+    }
+}
+
+const _: () = assert!(limits::JOB_FAILURES as usize == crate::app::RETRY_DELAYS.len() + 1);

@@ -1,0 +1,66 @@
+//! Every limit, in one place, with a name. Sizes of text are counted in characters, bodies in bytes.
+
+use std::time::Duration;
+
+/// Characters of a ticket's subject.
+pub const SUBJECT_CHARS: usize = 500;
+/// Characters of a ticket's description.
+pub const DESCRIPTION_CHARS: usize = 50_000;
+/// Entries of a ticket's metadata.
+pub const METADATA_ENTRIES: usize = 50;
+/// Characters of a metadata key.
+pub const METADATA_KEY_CHARS: usize = 64;
+/// Characters of a metadata value.
+pub const METADATA_VALUE_CHARS: usize = 1_000;
+/// Attachments of a ticket.
+pub const ATTACHMENTS: usize = 20;
+/// Characters of an attachment's name or media type.
+pub const ATTACHMENT_NAME_CHARS: usize = 255;
+/// Characters of a URL.
+pub const URL_CHARS: usize = 2_000;
+/// Bytes of one ticket's body: the longest description in four-byte characters, escaped, fits with room.
+pub const TICKET_BODY_BYTES: usize = 1024 * 1024;
+/// Tickets of one batch.
+pub const BATCH_TICKETS: usize = 1_000;
+/// Bytes of a batch's body.
+pub const BATCH_BODY_BYTES: usize = 50 * 1024 * 1024;
+/// Tickets of one page of a list.
+pub const PAGE_TICKETS: u32 = 200;
+/// Entities of one kind that are kept of one ticket.
+pub const ENTITIES_PER_KIND: usize = 20;
+/// Characters of one entity.
+pub const ENTITY_CHARS: usize = 128;
+/// Characters of a ticket that recognisers and classifier read: the rest adds time and no meaning.
+pub const READ_CHARS: usize = 20_000;
+/// Services asked for in one status request.
+pub const STATUS_SERVICES: usize = 20;
+/// Earlier decisions that count as a customer's history.
+pub const HISTORY_DECISIONS: u32 = 5;
+/// Time for one tool of ticket routing.
+pub const TOOL_TIME: Duration = Duration::from_millis(2_500);
+/// Time for one write-back to a ticketing system, all its calls together.
+pub const DESK_TIME: Duration = Duration::from_secs(20);
+/// Bytes of an answer from another system.
+pub const ANSWER_BYTES: usize = 1024 * 1024;
+/// Own failures after which a job goes to the dead letters: one try and five retries.
+pub const JOB_FAILURES: u32 = 6;
+/// Deaths of the process while a job was leased, after which the job runs alone.
+pub const JOB_INTERRUPTIONS_BEFORE_ALONE: u32 = 3;
+/// Deaths while the job ran alone, after which it goes to the dead letters.
+pub const JOB_INTERRUPTIONS_ALONE: u32 = 3;
+/// How long a lease holds without renewal.
+pub const LEASE_TIME: Duration = Duration::from_secs(60);
+/// Events that a worker has in its hands.
+pub const JOBS_IN_HAND: usize = 128;
+/// Longest wait between two looks into the queue.
+pub const QUEUE_IDLE: Duration = Duration::from_millis(500);
+/// Age after which an unfinished ticket without a job is queued again.
+pub const UNFINISHED_AGE: Duration = Duration::from_secs(120);
+/// How long a ticket and its decision are kept.
+pub const TICKET_RETENTION: Duration = Duration::from_secs(90 * 24 * 3600);
+/// How long events are archived for replay.
+pub const EVENT_RETENTION: Duration = Duration::from_secs(7 * 24 * 3600);
+/// Bytes of a tenant's configuration.
+pub const TENANT_CONFIG_BYTES: usize = 4 * 1024 * 1024;
+/// Bytes that one tenant's pattern may take when compiled.
+pub const PATTERN_BYTES: usize = 256 * 1024;

@@ -1,0 +1,31 @@
+//! The ports: what the core asks of the outside, each with its contract in the doc comment.
+//!
+//! A port is coarse, cut by access pattern and consistency. It is used as `Arc<dyn Port>`, has a contract suite in
+//! `switchboard-testkit`, and every adapter runs that suite. To add one: the trait here, the suite there, the adapter in
+//! `local`, `connect` or `aws`, the field in [`crate::app::App`].
+//!
+//! Rules for all: a look-up of something absent is `Ok(None)`; every call that touches a tenant's data takes a
+//! [`TenantScope`]; a call that is dropped half-way has either happened wholly or not at all.
+
+mod classifier;
+mod customers;
+mod desk;
+mod keys;
+mod queue;
+mod status;
+mod store;
+mod tenants;
+mod world;
+
+pub use classifier::Classifier;
+pub use customers::{Customer, CustomerDirectory, CustomerStore, StoredCustomer};
+pub use desk::{Desk, DeskReceipt, DeskUpdate};
+pub use keys::{KeyRecord, KeyStore};
+pub use queue::{DeadLetter, EventFilter, EventQueue, Lease, Leased, QueueDepth};
+pub use status::{Outage, ServiceStatus, StatusReport};
+pub use store::{
+    Accepted, Decided, NewTicket, Page, PastDecision, ReviewState, SyncChange, TicketFile, TicketFilter, TicketStatus,
+    TicketStore, TicketSummary,
+};
+pub use tenants::{TenantScope, TenantSource};
+pub use world::{Clock, Ids, Secrets};

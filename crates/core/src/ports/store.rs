@@ -1,0 +1,225 @@
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::{
+    error::Result,
+    event::Event,
+    ids::{CategoryId, CustomerId, DecisionId, IdempotencyKey, TeamId, TicketId},
+    ports::{Lease, TenantScope},
+    tickets::{Decision, PriorityLevel, Severity, SyncState, SyncStatus, Ticket},
+    time::Timestamp,
+};
+
+/// A ticket on its way into the store.
+#[derive(Clone, Debug)]
+pub struct NewTicket {
+    /// The ticket.
+    pub ticket: Ticket,
+    /// The caller's key that makes a repeated request harmless.
+    pub idempotency_key: Option<IdempotencyKey>,
+    /// Its `TicketReceived`.
+    pub event: Event,
+}
+
+/// What became of a new ticket.
+#[derive(Clone, Debug)]
+pub enum Accepted {
+    /// It is stored and queued.
+    New,
+    /// A ticket of this id was stored before; nothing was written.
+    SameId(Box<Ticket>),
+    /// The idempotency key was used before, for this ticket; nothing was written.
+    SameKey(Box<Ticket>),
+}
+
+/// Whether a decision was the first for its ticket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decided {
+    /// It is stored and its event queued.
+    New,
+    /// The ticket has a decision already; only the lease was ended.
+    Already,
+}
+
+/// A ticket with everything that is known of it.
+#[derive(Clone, Debug)]
+pub struct TicketFile {
+    /// The ticket.
+    pub ticket: Ticket,
+    /// Its decision, once it is made.
+    pub decision: Option<Decision>,
+    /// How the write-back goes; pending until there is a decision.
+    pub sync: SyncState,
+}
+
+/// A line of a list of tickets.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+pub struct TicketSummary {
+    /// The ticket.
+    pub ticket_id: TicketId,
+    /// Its customer.
+    pub customer_id: CustomerId,
+    /// When it was accepted.
+    pub accepted_at: Timestamp,
+    /// How far it is.
+    pub status: TicketStatus,
+    /// The team that has it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub assigned_team: Option<TeamId>,
+    /// What it is about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub primary_category: Option<CategoryId>,
+    /// How urgent it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub priority_level: Option<PriorityLevel>,
+    /// The score behind it, 0 to 100.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub priority_score: Option<f64>,
+    /// How sure the routing is, 0 to 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub confidence_score: Option<f64>,
+    /// Whether a person should look, or has looked.
+    pub review_state: ReviewState,
+    /// How the write-back goes.
+    pub sync_status: SyncStatus,
+}
+
+/// How far a ticket is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum TicketStatus {
+    /// Stored, and waiting for its decision.
+    Accepted,
+    /// It has its decision.
+    Routed,
+}
+
+/// Whether a person should look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ReviewState {
+    /// Nobody needs to.
+    NotNeeded,
+    /// Somebody should.
+    Waiting,
+}
+
+/// A customer's earlier decision.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PastDecision {
+    /// The ticket.
+    pub ticket_id: TicketId,
+    /// When it was decided.
+    pub at: Timestamp,
+    /// What it was about.
+    pub category: CategoryId,
+    /// How bad it was.
+    pub severity: Severity,
+    /// How urgent it was.
+    pub priority: PriorityLevel,
+    /// Whether a person had to look.
+    pub requires_manual_review: bool,
+}
+
+/// Which tickets are meant. All given conditions hold.
+#[derive(Clone, Debug, Default)]
+pub struct TicketFilter {
+    /// Assigned to this team.
+    pub team: Option<TeamId>,
+    /// Of this customer.
+    pub customer: Option<CustomerId>,
+    /// Of this priority.
+    pub priority: Option<PriorityLevel>,
+    /// So far.
+    pub status: Option<TicketStatus>,
+    /// With this write-back state.
+    pub sync: Option<SyncStatus>,
+    /// In this review state.
+    pub review: Option<ReviewState>,
+    /// Accepted at or after this time.
+    pub since: Option<Timestamp>,
+    /// Accepted before this time.
+    pub until: Option<Timestamp>,
+}
+
+/// A page of a list, newest first.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+pub struct Page<T> {
+    /// The items.
+    pub items: Vec<T>,
+    /// Where the next page begins; absent on the last one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_cursor: Option<String>,
+}
+
+/// What a write-back came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SyncChange {
+    /// The ticketing system has it; the lease ends.
+    Succeeded {
+        /// What it said.
+        receipt: String,
+    },
+    /// It failed and is due again at `at`; the lease ends and a failure is counted.
+    Retry {
+        /// When to try again.
+        at: Timestamp,
+        /// Why it failed.
+        error: String,
+    },
+    /// It failed for good; the event goes to the dead letters.
+    Failed {
+        /// Why it failed.
+        error: String,
+    },
+}
+
+/// Tickets with their decisions. Each method that changes something is one write: the change, the event that it causes and
+/// the end of the lease under which it was made are stored together or not at all. Where the queue is another system
+/// (AWS), the lease ends after the write, and a repeated delivery meets `Already`.
+///
+/// What one call has acknowledged, every later call sees.
+#[async_trait]
+pub trait TicketStore: Send + Sync {
+    /// Stores tickets with their events, durably, before it returns; a result for each, in order. A ticket that is there
+    /// already is left as it is.
+    async fn accept(&self, scope: &TenantScope, tickets: Vec<NewTicket>) -> Result<Vec<Result<Accepted>>>;
+
+    /// The ticket with its decision.
+    async fn ticket(&self, scope: &TenantScope, id: &TicketId) -> Result<Option<TicketFile>>;
+
+    /// Tickets, newest first; `cursor` is the `next_cursor` of the page before. A cursor that this store did not make is
+    /// [`crate::error::ErrorKind::Invalid`].
+    async fn list(
+        &self,
+        scope: &TenantScope,
+        filter: &TicketFilter,
+        cursor: Option<&str>,
+        limit: u32,
+    ) -> Result<Page<TicketSummary>>;
+
+    /// The customer's last decisions, newest first, without the ticket that is asked for.
+    async fn history(
+        &self,
+        scope: &TenantScope,
+        customer: &CustomerId,
+        except: &TicketId,
+        limit: u32,
+    ) -> Result<Vec<PastDecision>>;
+
+    /// Stores the decision of a ticket with its `TicketRouted`, and ends the lease. A ticket has one decision: a second
+    /// one is `Already` and changes nothing. A lost lease is [`crate::error::ErrorKind::LeaseLost`].
+    async fn decide(&self, scope: &TenantScope, decision: &Decision, event: Event, lease: &Lease) -> Result<Decided>;
+
+    /// Records what a write-back came to, with its event where it is final, and ends the lease.
+    async fn record_sync(
+        &self,
+        scope: &TenantScope,
+        ticket: &TicketId,
+        decision: &DecisionId,
+        change: SyncChange,
+        event: Option<Event>,
+        lease: &Lease,
+    ) -> Result<()>;
+}

@@ -1,0 +1,29 @@
+use regex::{Regex, RegexBuilder};
+
+use crate::{ids::EntityKind, limits};
+
+/// Finds entities of one kind.
+#[derive(Debug)]
+pub struct Recogniser {
+    /// What it finds.
+    pub kind: EntityKind,
+    /// How; group 1 is the value when there is one, else the whole match.
+    pub pattern: Regex,
+}
+
+impl Recogniser {
+    /// Compiles a pattern of bounded size. The engine runs in linear time whatever the text.
+    pub fn new(kind: EntityKind, pattern: &str) -> Result<Self, regex::Error> {
+        Ok(Self { kind, pattern: bounded(pattern)? })
+    }
+}
+
+/// Compiles one pattern that finds any of `keywords` as whole words, in any case.
+pub(super) fn keywords(keywords: &[String]) -> Result<Regex, regex::Error> {
+    let any = keywords.iter().map(|word| regex::escape(word.trim())).collect::<Vec<_>>().join("|");
+    bounded(&format!(r"(?i)(?:^|[^\p{{Alphabetic}}\d])(?:{any})(?:$|[^\p{{Alphabetic}}\d])"))
+}
+
+fn bounded(pattern: &str) -> Result<Regex, regex::Error> {
+    RegexBuilder::new(pattern).size_limit(limits::PATTERN_BYTES).dfa_size_limit(limits::PATTERN_BYTES).build()
+}

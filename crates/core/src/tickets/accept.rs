@@ -1,0 +1,122 @@
+//! Taking tickets in: after this returns, they are on disk with the event that leads to their decision.
+
+use super::{Ticket, draft::TicketDraft};
+use crate::{
+    app::App,
+    error::{Error, ErrorKind, FieldError, Result},
+    event::{Event, EventDetail, TicketReceived},
+    ids::{CorrelationId, IdempotencyKey, TicketId},
+    ports::{Accepted, NewTicket, TenantScope},
+};
+
+/// A ticket that is on disk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Receipt {
+    /// The ticket.
+    pub ticket_id: TicketId,
+    /// The request that brought it: the first one, when this one repeats it.
+    pub correlation_id: CorrelationId,
+    /// Whether an earlier request had brought it already.
+    pub repeated: bool,
+}
+
+/// Why a ticket was not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum NotAccepted {
+    /// It does not keep the limits.
+    #[error("the ticket does not fit the schema")]
+    Invalid(Vec<FieldError>),
+    /// Its id, or the idempotency key, stands for other content already.
+    #[error("{message}")]
+    Conflict {
+        /// What clashes, for people.
+        message: String,
+        /// The fields that differ from what is stored.
+        differences: Vec<FieldError>,
+    },
+    /// It could not be stored.
+    #[error(transparent)]
+    Failed(#[from] Error),
+}
+
+/// Checks and stores tickets of one request; a result for each, in order.
+pub async fn accept(
+    app: &App,
+    scope: &TenantScope,
+    correlation_id: &CorrelationId,
+    idempotency_key: Option<IdempotencyKey>,
+    drafts: Vec<TicketDraft>,
+) -> Result<Vec<Result<Receipt, NotAccepted>>> {
+    let now = app.clock.now();
+    let mut outcomes: Vec<Option<Result<Receipt, NotAccepted>>> = Vec::with_capacity(drafts.len());
+    let mut valid = Vec::with_capacity(drafts.len());
+    for draft in drafts {
+        let envelope = super::draft::Envelope {
+            tenant: scope.tenant(),
+            accepted_at: now,
+            correlation_id: correlation_id.clone(),
+            idempotency_key: idempotency_key.clone(),
+        };
+        match draft.validate(envelope) {
+            Ok(ticket) => {
+                valid.push(ticket);
+                outcomes.push(None);
+            }
+            Err(mistakes) => outcomes.push(Some(Err(NotAccepted::Invalid(mistakes)))),
+        }
+    }
+    let new = valid.iter().map(|ticket| new_ticket(app, scope, ticket)).collect::<Vec<_>>();
+    let stored = if new.is_empty() { Vec::new() } else { app.tickets.accept(scope, new).await? };
+    let mut stored = valid.into_iter().zip(stored);
+    let mut next_stored = || match stored.next() {
+        Some((ticket, result)) => receipt(&ticket, result?),
+        None => Err(Error::new(ErrorKind::Internal, "the store gave fewer results than tickets").into()),
+    };
+    let outcomes = outcomes.into_iter().map(|refused| refused.unwrap_or_else(&mut next_stored));
+    let outcomes: Vec<_> = outcomes.collect();
+    let accepted = outcomes.iter().filter(|outcome| matches!(outcome, Ok(receipt) if !receipt.repeated)).count();
+    metrics::counter!("switchboard_tickets_accepted_total").increment(accepted as u64);
+    Ok(outcomes)
+}
+
+fn new_ticket(app: &App, scope: &TenantScope, ticket: &Ticket) -> NewTicket {
+    NewTicket {
+        event: Event {
+            id: app.event_id(),
+            tenant: scope.tenant().clone(),
+            at: ticket.accepted_at,
+            correlation_id: ticket.correlation_id.clone(),
+            detail: EventDetail::TicketReceived(TicketReceived::of(ticket)),
+        },
+        idempotency_key: ticket.idempotency_key.clone(),
+        ticket: ticket.clone(),
+    }
+}
+
+fn receipt(ticket: &Ticket, accepted: Accepted) -> Result<Receipt, NotAccepted> {
+    let (stored, what) = match accepted {
+        Accepted::New => {
+            return Ok(Receipt {
+                ticket_id: ticket.id.clone(),
+                correlation_id: ticket.correlation_id.clone(),
+                repeated: false,
+            });
+        }
+        Accepted::SameId(stored) => (stored, format!("a ticket `{}` with other content is stored", ticket.id)),
+        Accepted::SameKey(stored) => {
+            let message = format!("the idempotency key was used for ticket `{}` with other content", stored.id);
+            (stored, message)
+        }
+    };
+    let differences = stored.differences(ticket);
+    if differences.is_empty() {
+        return Ok(Receipt { ticket_id: stored.id, correlation_id: stored.correlation_id, repeated: true });
+    }
+    Err(NotAccepted::Conflict {
+        message: what,
+        differences: differences
+            .into_iter()
+            .map(|field| FieldError::new(field, "differs from the stored ticket"))
+            .collect(),
+    })
+}

@@ -1,0 +1,16 @@
+//! The path of a ticket: [`accept`] → queue → [`route`] (the seven [`tools`]) → decision → queue → [`write_back`].
+
+pub mod accept;
+mod decision;
+pub mod draft;
+pub mod route;
+mod ticket;
+pub mod tools;
+pub mod view;
+pub mod write_back;
+
+pub use decision::{
+    CategoryProbability, Classification, DecidedBy, Decision, Entity, Finding, IssueClassification, PriorityLevel,
+    PriorityTerm, Sentiment, Severity, SyncState, SyncStatus, Tokens, ToolCall, ToolName,
+};
+pub use ticket::{Attachment, Ticket, TicketRecord};

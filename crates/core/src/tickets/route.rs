@@ -1,0 +1,288 @@
+//! From a ticket to its decision: the tools side by side, then priority, team, and what a person should look at.
+
+use serde_json::json;
+
+use super::{
+    Classification, DecidedBy, Decision, IssueClassification, Ticket, Tokens, ToolName,
+    tools::{
+        Journal, ask, compute,
+        entities::{self, Entities},
+        priority::{self, Priority, round},
+        team::{self, Routing},
+    },
+};
+use crate::{
+    app::App,
+    limits,
+    ports::{Customer, PastDecision, StatusReport, TenantScope},
+    tenants::Tenant,
+    untrusted::Untrusted,
+};
+
+/// A second category is told when it is at least this probable.
+const SECONDARY_PROBABILITY: f64 = 0.2;
+/// So many categories are kept with their probabilities.
+const PROBABILITIES_KEPT: usize = 5;
+
+/// Decides where `ticket` goes and how urgent it is. A tool that fails leaves a finding; a decision always comes.
+pub async fn route(app: &App, tenant: &Tenant, ticket: &Ticket) -> Decision {
+    let started = app.clock.monotonic();
+    let mut journal = Journal::default();
+    let text = ticket.text();
+    let entities = extract_entities(app, tenant, &text, &mut journal);
+    let known = look_up(app, tenant, ticket, &entities, &mut journal).await;
+    let classification = classify(app, tenant, ticket, &mut journal);
+    let (priority, routing) = weigh(app, tenant, ticket, &text, &entities, &known, &classification, &mut journal);
+    let review_reasons = review_reasons(tenant, &routing, &journal);
+    let reasoning = reasoning(tenant, &classification, &priority, &routing, &journal);
+    let now = app.clock.now();
+    let took = app.clock.monotonic().saturating_sub(started);
+    Decision {
+        decision_id: app.decision_id(),
+        ticket_id: ticket.id.clone(),
+        timestamp: now,
+        customer_id: ticket.customer_id.clone(),
+        assigned_team: routing.team,
+        priority_level: priority.level,
+        priority_score: priority.score,
+        priority_terms: priority.terms,
+        confidence_score: round(routing.confidence, 4),
+        issue_classification: issue(ticket, &classification),
+        entities: entities.0,
+        reasoning,
+        requires_manual_review: !review_reasons.is_empty(),
+        review_reasons,
+        findings: journal.findings,
+        decided_by: routing.decided_by,
+        model: classification.model,
+        processing_time_ms: round(took.as_secs_f64() * 1e3, 3),
+        tool_calls: journal.calls,
+        tokens: Tokens::default(),
+        cost_usd: 0.0,
+        correlation_id: ticket.correlation_id.clone(),
+        config_version: tenant.version.clone(),
+        created_at: now,
+        ttl: now.plus(limits::TICKET_RETENTION).as_millis() / 1_000,
+    }
+}
+
+struct Known {
+    customer: Option<Customer>,
+    status: Option<StatusReport>,
+    history: Vec<PastDecision>,
+}
+
+fn extract_entities(app: &App, tenant: &Tenant, text: &Untrusted<String>, journal: &mut Journal) -> Entities {
+    let chars = text.read_as(|text| text.chars().count());
+    let outcome = compute(
+        app,
+        ToolName::ExtractEntities,
+        json!({"characters": chars}),
+        || Ok(entities::extract(tenant, text)),
+        |found| json!(found.0),
+    );
+    journal.keep(outcome).unwrap_or_default()
+}
+
+async fn look_up(app: &App, tenant: &Tenant, ticket: &Ticket, entities: &Entities, journal: &mut Journal) -> Known {
+    let services = entities.services();
+    let scope = TenantScope::of_tenant(tenant);
+    let (customer, status, history) = futures_util::join!(
+        ask(
+            app,
+            ToolName::CheckVipStatus,
+            json!({"customer_id": ticket.customer_id}),
+            app.customers.customer(tenant, &ticket.customer_id),
+            |customer| json!(customer),
+        ),
+        ask(
+            app,
+            ToolName::CheckServiceStatus,
+            json!({"service_ids": services}),
+            app.status.status(tenant, &services),
+            |report| json!(report),
+        ),
+        ask(
+            app,
+            ToolName::GetHistoricalContext,
+            json!({"customer_id": ticket.customer_id, "limit": limits::HISTORY_DECISIONS}),
+            app.tickets.history(&scope, &ticket.customer_id, &ticket.id, limits::HISTORY_DECISIONS),
+            |past| history_shown(past),
+        ),
+    );
+    Known {
+        customer: journal.keep(customer).flatten(),
+        status: journal.keep(status),
+        history: journal.keep(history).unwrap_or_default(),
+    }
+}
+
+fn history_shown(past: &[PastDecision]) -> serde_json::Value {
+    let mut common: Vec<_> = past.iter().map(|one| &one.category).collect();
+    common.sort();
+    common.dedup();
+    json!({
+        "recent_tickets": past,
+        "common_issues": common,
+        "escalation_history": past.iter().any(|one| one.requires_manual_review),
+    })
+}
+
+fn classify(app: &App, tenant: &Tenant, ticket: &Ticket, journal: &mut Journal) -> Classification {
+    let outcome = compute(
+        app,
+        ToolName::ClassifyIssue,
+        json!({"categories": tenant.config.categories.len()}),
+        || app.classifier.classify(tenant, ticket),
+        |answer| {
+            let top = &answer.categories[..answer.categories.len().min(PROBABILITIES_KEPT)];
+            json!({
+                "probabilities": top,
+                "severity": answer.severity,
+                "severity_reason": answer.severity_reason,
+                "sentiment": answer.sentiment,
+                "language": answer.language,
+                "model": answer.model,
+            })
+        },
+    );
+    journal.keep(outcome).unwrap_or_else(|| undecided(tenant))
+}
+
+/// What is left when the classifier fails: every category as probable as any other.
+fn undecided(tenant: &Tenant) -> Classification {
+    let categories = &tenant.config.categories;
+    let probability = 1.0 / categories.len().max(1) as f64;
+    Classification {
+        categories: categories
+            .iter()
+            .map(|category| super::CategoryProbability { category: category.id.clone(), probability })
+            .collect(),
+        severity: super::Severity::Medium,
+        severity_reason: "the classifier gave no answer".to_owned(),
+        sentiment: super::Sentiment::Neutral,
+        language: None,
+        model: "none".to_owned(),
+    }
+}
+
+#[expect(clippy::too_many_arguments, reason = "the facts of one decision, each from its own tool")]
+fn weigh(
+    app: &App,
+    tenant: &Tenant,
+    ticket: &Ticket,
+    text: &Untrusted<String>,
+    entities: &Entities,
+    known: &Known,
+    classification: &Classification,
+    journal: &mut Journal,
+) -> (Priority, Routing) {
+    let services = entities.services();
+    let facts = priority::Facts {
+        severity: classification.severity,
+        severity_reason: &classification.severity_reason,
+        sentiment: classification.sentiment,
+        customer: known.customer.as_ref(),
+        status: known.status.as_ref(),
+        services: &services,
+        history: &known.history,
+        amount: entities.largest_amount(),
+    };
+    let started = app.clock.monotonic();
+    let priority = priority::calculate(tenant, &facts);
+    journal.calls.push(super::ToolCall {
+        name: ToolName::CalculatePriority,
+        input: json!({"severity": facts.severity, "sentiment": facts.sentiment, "amount": facts.amount}),
+        output: json!({"score": priority.score, "level": priority.level}),
+        duration_ms: round(app.clock.monotonic().saturating_sub(started).as_secs_f64() * 1e3, 3),
+        ok: true,
+    });
+    let facts = team::Facts {
+        ticket,
+        text,
+        classification,
+        entities,
+        customer: known.customer.as_ref(),
+        status: known.status.as_ref(),
+    };
+    let started = app.clock.monotonic();
+    let routing = team::route(tenant, &facts);
+    journal.calls.push(super::ToolCall {
+        name: ToolName::RouteToTeam,
+        input: json!({"rules": tenant.config.routing_rules.len()}),
+        output: json!({"team": routing.team, "confidence": round(routing.confidence, 4), "reason": routing.reason}),
+        duration_ms: round(app.clock.monotonic().saturating_sub(started).as_secs_f64() * 1e3, 3),
+        ok: true,
+    });
+    (priority, routing)
+}
+
+fn issue(ticket: &Ticket, classification: &Classification) -> IssueClassification {
+    let categories = &classification.categories;
+    let kept = categories.iter().take(PROBABILITIES_KEPT).cloned().map(|mut one| {
+        one.probability = round(one.probability, 4);
+        one
+    });
+    let secondary = categories.get(1).filter(|one| one.probability >= SECONDARY_PROBABILITY);
+    // invariant: a checked tenant has categories, so a classifier and `undecided` name at least one
+    let primary = categories.first().unwrap_or_else(|| unreachable!("a classification names at least one category"));
+    IssueClassification {
+        primary_category: primary.category.clone(),
+        secondary_category: secondary.map(|one| one.category.clone()),
+        severity: classification.severity,
+        sentiment: classification.sentiment,
+        language: ticket.language.clone().or_else(|| classification.language.clone()),
+        probabilities: kept.collect(),
+    }
+}
+
+fn review_reasons(tenant: &Tenant, routing: &Routing, journal: &Journal) -> Vec<String> {
+    let mut reasons = Vec::new();
+    let wanted = tenant.config.review.min_confidence;
+    if routing.confidence < wanted {
+        reasons.push(format!(
+            "the routing is {:.0} % sure, below the {:.0} % that the tenant wants",
+            routing.confidence * 100.0,
+            wanted * 100.0
+        ));
+    }
+    for finding in &journal.findings {
+        reasons.push(format!("{} gave no answer", finding.tool));
+    }
+    reasons
+}
+
+fn reasoning(
+    tenant: &Tenant,
+    classification: &Classification,
+    priority: &Priority,
+    routing: &Routing,
+    journal: &Journal,
+) -> String {
+    let team = tenant.team(&routing.team).map_or(routing.team.as_str(), |team| &team.name);
+    let by = match routing.decided_by {
+        DecidedBy::Rule => "by a rule of the tenant",
+        _ => "by the local classifier",
+    };
+    let mut text = format!(
+        "Assigned to {team} {by}: {} ({:.0} % sure).\nPriority {} with {} of 100 points:",
+        routing.reason,
+        routing.confidence * 100.0,
+        priority.level,
+        priority.score
+    );
+    for term in priority.terms.iter().filter(|term| term.points > 0.0) {
+        text.push_str(&format!("\n- {} +{}: {}", term.term, term.points, term.reason));
+    }
+    if routing.decided_by == DecidedBy::Rule
+        && let Some(top) = classification.categories.first()
+    {
+        let sure = top.probability * 100.0;
+        text.push_str(&format!("\nThe classifier reads it as {} ({sure:.0} % sure).", top.category));
+    }
+    for finding in &journal.findings {
+        text.push_str(&format!("\nDecided without {}: {}", finding.tool, finding.detail));
+    }
+    text
+}
+

@@ -1,0 +1,5 @@
+use switchboard_core::ports::TenantScope;
+
+fn main() {
+    let _ = TenantScope("someone-elses".parse().unwrap());
+}

@@ -1,0 +1,59 @@
+//! The commands that judge the repository.
+
+use anyhow::{Context as _, Result};
+
+use crate::commands::{UsageError, no_arguments};
+use crate::process::run;
+use crate::project::Project;
+use crate::steps::{Step, run_all};
+use crate::{tidy, tools};
+
+// Cheap checks first. All cargo steps take the whole workspace: a build for one package would choose other features
+// for the shared dependencies and compile them again.
+const STEPS: &[Step] = &[
+    Step { name: "tidy", run: tidy::check },
+    Step { name: "format", run: |project| run(&mut project.cargo("fmt --all --check")) },
+    Step { name: "lint", run: |project| run(&mut project.cargo("clippy --workspace --all-targets -- -D warnings")) },
+    Step { name: "test", run: |project| run(&mut project.cargo("test --workspace")) },
+    Step { name: "deny", run: deny },
+];
+
+const FAST_STEPS: &[Step] = &[
+    Step { name: STEPS[0].name, run: STEPS[0].run },
+    Step { name: STEPS[1].name, run: STEPS[1].run },
+    Step { name: STEPS[2].name, run: STEPS[2].run },
+    Step { name: STEPS[3].name, run: fast_tests },
+];
+
+/// `cargo xtask test`: everything, as CI runs it. `--fast` leaves out the check of licences and sources, and tells
+/// slow tests to return early.
+pub(crate) fn test(project: &Project, arguments: &[String]) -> Result<()> {
+    match arguments {
+        [] => run_all(project, STEPS),
+        [flag] if flag == "--fast" => run_all(project, FAST_STEPS),
+        [flag, other, ..] if flag == "--fast" => Err(UsageError::unexpected(other).into()),
+        [other, ..] => Err(UsageError::unexpected(other).into()),
+    }
+}
+
+/// `cargo xtask advisories`: known flaws in dependencies. Not part of `test`, because the list of flaws is a Git
+/// repository on github.com, and the result changes without a change here.
+pub(crate) fn advisories(project: &Project, arguments: &[String]) -> Result<()> {
+    no_arguments(arguments)?;
+    let deny = tools::cargo_deny(project)?;
+    // Two calls, so that a list that cannot be fetched is not mistaken for a flaw that was found.
+    run(project.command(&deny).args(["fetch", "db"])).context(
+        "the advisory database could not be fetched, so nothing was checked; this command must reach github.com",
+    )?;
+    run(project.command(&deny).args(["check", "--disable-fetch", "advisories"]))
+}
+
+fn fast_tests(project: &Project) -> Result<()> {
+    run(project.cargo("test --workspace").env("SWITCHBOARD_TEST_FAST", "1"))
+}
+
+fn deny(project: &Project) -> Result<()> {
+    let deny = tools::cargo_deny(project)?;
+    // Offline: all packages are here since `tidy` read the metadata, and the advisories are a command of their own.
+    run(project.command(deny).args(["--offline", "check", "licenses", "bans", "sources"]))
+}
