@@ -14,6 +14,8 @@ pub(crate) struct Cache {
     pub(crate) target: PathBuf,
     /// The `--root` of `cargo install`; programs are in its `bin`.
     pub(crate) tools: PathBuf,
+    /// Names the clone that last built into `target`, if other clones may build there too.
+    pub(crate) owner: Option<PathBuf>,
 }
 
 impl Cache {
@@ -21,14 +23,24 @@ impl Cache {
     /// `~/.cache/switchboard`. A folder that cannot be written costs speed, not the build: the clone's own `target`
     /// serves instead. A `CARGO_TARGET_DIR` that is already set is kept.
     pub(crate) fn choose(root: &Path, variables: Variables<'_>) -> Self {
+        let own = Self { target: root.join("target"), tools: root.join("target/tools"), owner: None };
         let mut cache = match shared_folder(root, variables) {
-            Some(folder) if is_writable(&folder) => Self { target: folder.join("target"), tools: folder.join("tools") },
-            _ => Self { target: root.join("target"), tools: root.join("target/tools") },
+            Some(folder) if is_writable(&folder) => Self::shared(&folder),
+            Some(folder) => {
+                eprintln!("note: the build cache {} cannot be written; using target/ instead", folder.display());
+                own
+            }
+            None => own,
         };
         if let Some(target) = set_and_not_empty(variables, "CARGO_TARGET_DIR") {
             cache.target = root.join(target);
+            cache.owner = None;
         }
         cache
+    }
+
+    fn shared(folder: &Path) -> Self {
+        Self { target: folder.join("target"), tools: folder.join("tools"), owner: Some(folder.join("target-owner")) }
     }
 }
 

@@ -6,7 +6,7 @@ use crate::commands::{UsageError, no_arguments};
 use crate::process::run;
 use crate::project::Project;
 use crate::steps::{Step, run_all};
-use crate::{tidy, tools};
+use crate::{claim, tidy, tools};
 
 // Cheap checks first. All cargo steps take the whole workspace: a build for one package would choose other features
 // for the shared dependencies and compile them again.
@@ -28,12 +28,14 @@ const FAST_STEPS: &[Step] = &[
 /// `cargo xtask test`: everything, as CI runs it. `--fast` leaves out the check of licences and sources, and tells
 /// slow tests to return early.
 pub(crate) fn test(project: &Project, arguments: &[String]) -> Result<()> {
-    match arguments {
-        [] => run_all(project, STEPS),
-        [flag] if flag == "--fast" => run_all(project, FAST_STEPS),
-        [flag, other, ..] if flag == "--fast" => Err(UsageError::unexpected(other).into()),
-        [other, ..] => Err(UsageError::unexpected(other).into()),
-    }
+    let steps = match arguments {
+        [] => STEPS,
+        [flag] if flag == "--fast" => FAST_STEPS,
+        [flag, other, ..] if flag == "--fast" => return Err(UsageError::unexpected(other).into()),
+        [other, ..] => return Err(UsageError::unexpected(other).into()),
+    };
+    let _claim = claim::take(project)?;
+    run_all(project, steps)
 }
 
 /// `cargo xtask advisories`: known flaws in dependencies. Not part of `test`, because the list of flaws is a Git
@@ -55,5 +57,7 @@ fn fast_tests(project: &Project) -> Result<()> {
 fn deny(project: &Project) -> Result<()> {
     let deny = tools::cargo_deny(project)?;
     // Offline: all packages are here since `tidy` read the metadata, and the advisories are a command of their own.
-    run(project.command(deny).args(["--offline", "check", "licenses", "bans", "sources"]))
+    // Without the graphs, because the tree above each duplicate is a page; `cargo tree --invert <crate>` shows one.
+    let checks = ["check", "--hide-inclusion-graph", "licenses", "bans", "sources"];
+    run(project.command(deny).arg("--offline").args(checks))
 }

@@ -7,6 +7,7 @@
 
 mod cache;
 mod check;
+mod claim;
 mod commands;
 mod process;
 mod product;

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
 
+use crate::claim;
 use crate::commands::no_arguments;
 use crate::process;
 use crate::project::Project;
@@ -14,6 +15,8 @@ const OPENAPI_SNAPSHOT: &str = "crates/http/openapi.json";
 
 /// `cargo xtask run`: builds the binary and becomes it, so that signals and the process id are the server's.
 pub(crate) fn run(project: &Project, arguments: &[String]) -> Result<()> {
+    // Given back when this process becomes the server.
+    let _claim = claim::take(project)?;
     let (binary, arguments) = match arguments.split_first() {
         Some((first, rest)) if first == "--release" => (build_release(project)?, rest),
         _ => (build(project)?, arguments),
@@ -28,6 +31,7 @@ pub(crate) fn run(project: &Project, arguments: &[String]) -> Result<()> {
 /// `cargo xtask openapi`: the binary describes its own API, and the description is committed as a snapshot.
 pub(crate) fn openapi(project: &Project, arguments: &[String]) -> Result<()> {
     no_arguments(arguments)?;
+    let _claim = claim::take(project)?;
     let binary = build(project)?;
     let description = process::output(project.command(&binary).arg("openapi"))?;
     fs::write(project.root.join(OPENAPI_SNAPSHOT), description)
@@ -38,6 +42,7 @@ pub(crate) fn openapi(project: &Project, arguments: &[String]) -> Result<()> {
 
 /// `cargo xtask bench`: the benchmarks against the release binary, built first so that they do not measure a build.
 pub(crate) fn bench(project: &Project, arguments: &[String]) -> Result<()> {
+    let _claim = claim::take(project)?;
     build_release(project)?;
     process::run(project.cargo("run --release --package switchboard-bench --").args(arguments))
 }

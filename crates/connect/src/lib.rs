@@ -1,1 +1,22 @@
-//! x
+//! Other people's systems over HTTP: ticketing systems, customer sources, service status.
+//!
+//! Every call goes through the one client in [`outbound`], which keeps it away from the operator's own network. This crate
+//! deliberately knows no storage and no HTTP server, and it decides nothing: it asks, checks the answer and tells the
+//! outcome as [`switchboard_core::error::Error`]. Start at [`outbound`], then read one adapter, say [`webhook`].
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
+
+mod address;
+mod breaker;
+pub mod customers;
+pub mod outbound;
+mod retry_after;
+mod secret;
+pub mod status;
+pub mod webhook;
+pub mod zendesk;
+
+pub use customers::HttpCustomers;
+pub use outbound::{Outbound, OutboundPolicy};
+pub use status::HttpStatus;
+pub use webhook::WebhookDesk;
+pub use zendesk::ZendeskDesk;

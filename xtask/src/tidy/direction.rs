@@ -1,6 +1,6 @@
 //! Rules about who may depend on whom: the picture in ARCHITECTURE.md, held against cargo's dependency graph.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::Violation;
 use super::workspace::{Package, Workspace};
@@ -59,8 +59,11 @@ pub(crate) fn trees_stay_free_of_frameworks(workspace: &Workspace) -> Vec<Violat
     for (id, package) in &workspace.packages {
         let Some(room) = room(package) else { continue };
         let Some((_, unwanted)) = MUST_NOT_NEED.iter().find(|(name, _)| *name == room) else { continue };
+        let is_unwanted = |name: &str| unwanted.iter().any(|pattern| matches_pattern(name, pattern));
         for (name, path) in shortest_paths(workspace, id) {
-            if unwanted.iter().any(|pattern| matches_pattern(name, pattern)) {
+            // What an unwanted package brings along goes with it.
+            let above = &path[..path.len() - 1];
+            if is_unwanted(name) && !above.iter().any(|name| is_unwanted(name)) {
                 let advice = format!("`{room}` must not need `{name}`, and does by {}", path.join(" → "));
                 let first = path.get(1).unwrap_or(&name);
                 violations.push(Violation { rule: "free-tree", advice, ..at_dependency(workspace, package, first) });
@@ -97,7 +100,7 @@ fn matches_pattern(name: &str, pattern: &str) -> bool {
 /// shown is the one that is quickest to cut. Build scripts do not run in the product, so their needs do not count.
 fn shortest_paths<'a>(workspace: &'a Workspace, start: &'a str) -> BTreeMap<&'a str, Vec<&'a str>> {
     let mut paths = BTreeMap::new();
-    let mut seen = std::collections::BTreeSet::from([start]);
+    let mut seen = BTreeSet::from([start]);
     let mut waiting = VecDeque::from([(start, Vec::new())]);
     while let Some((id, mut path)) = waiting.pop_front() {
         let Some(package) = workspace.packages.get(id) else { continue };

@@ -7,7 +7,7 @@
 pub(crate) struct Line {
     /// The code without what stands in string and character literals.
     pub(crate) code: String,
-    /// The text of comments, doc comments included.
+    /// The text of comments, doc comments included, with the slashes that begin it.
     pub(crate) comment: String,
     /// Whether it belongs to an item under `#[cfg(test)]`.
     pub(crate) is_test: bool,
@@ -41,7 +41,11 @@ pub(crate) fn split(text: &str) -> Vec<Line> {
         }
         match &mut state {
             State::Code => match rest {
-                ['/', '/', ..] => state = State::LineComment,
+                ['/', '/', ..] => {
+                    current.comment.push_str("//");
+                    state = State::LineComment;
+                    width = 2;
+                }
                 ['/', '*', ..] => {
                     state = State::BlockComment { depth: 1 };
                     width = 2;

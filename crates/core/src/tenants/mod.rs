@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// A tenant with its checked configuration and what is compiled from it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Tenant {
     /// The tenant.
     pub id: TenantId,
@@ -68,6 +68,11 @@ impl Tenant {
         let teams = config.teams.iter().enumerate().map(|(n, team)| (team.id.clone(), n)).collect();
         let id = config.tenant_id.clone();
         Ok(Self { id, config, version, problem: None, recognisers, rule_keywords, categories, teams })
+    }
+
+    /// The same version, with the reason why a newer one is not in force.
+    pub fn with_problem(&self, problem: String) -> Self {
+        Self { problem: Some(problem), ..self.clone() }
     }
 
     /// The category of that id.

@@ -3,7 +3,7 @@ use regex::{Regex, RegexBuilder};
 use crate::{ids::EntityKind, limits};
 
 /// Finds entities of one kind.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Recogniser {
     /// What it finds.
     pub kind: EntityKind,

@@ -94,7 +94,8 @@ fn a_framework_below_core_is_found_with_the_way_to_it() {
         ("middle", &["tokio"]),
         ("short", &["tokio"]),
         ("serde", &["build:hyper"]),
-        ("tokio", &["short"]),
+        ("tokio", &["short", "reqwest"]),
+        ("reqwest", &[]),
         ("hyper", &[]),
     ];
     assert_eq!(trees(packages), ["`core` must not need `tokio`, and does by switchboard-core → short → tokio"]);

@@ -1,0 +1,186 @@
+//! The one HTTP client for calls to other systems.
+//!
+//! Tenants say where these calls go, so the client keeps them away from the operator's own network: only https, only
+//! addresses of the public internet, checked after the name was resolved and on the very address that is connected to,
+//! no redirects, no proxies, and an answer is read up to a limit. The operator lists the hosts of his own that may be
+//! called all the same ([`OutboundPolicy::allow_hosts`]).
+
+mod answer;
+mod guard;
+mod policy;
+
+use std::{sync::Arc, time::Duration};
+
+use reqwest::{
+    Client, ClientBuilder, Method, Response,
+    header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, DATE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER},
+};
+use switchboard_core::{
+    error::{Error, ErrorKind, Result},
+    ids::SecretName,
+    limits,
+    untrusted::Untrusted,
+};
+use url::Url;
+
+pub use answer::Answer;
+pub use policy::OutboundPolicy;
+
+use crate::retry_after::retry_after;
+use guard::{GuardedResolver, trouble};
+use policy::AllowedHosts;
+
+const CONNECT_TIME: Duration = Duration::from_secs(3);
+/// Shorter than the minute after which common load balancers close a connection that is not used.
+const IDLE_TIME: Duration = Duration::from_secs(50);
+const IDLE_CONNECTIONS_PER_HOST: usize = 32;
+
+/// A call to another system.
+pub struct Request<'a> {
+    /// What to do.
+    pub method: Method,
+    /// Where.
+    pub url: Url,
+    /// The other system in error messages, in words of ours: `zendesk`, `the customer source`.
+    pub who: &'a str,
+    /// The secret to look at when the other system refuses the credentials.
+    pub credential: Option<&'a SecretName>,
+    /// Headers beside the usual ones. Secrets among them are marked sensitive.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// A body in JSON.
+    pub body: Option<Vec<u8>>,
+    /// The time for all of it: name, connection, request, answer.
+    pub time: Duration,
+}
+
+/// The client. One is shared by all adapters, so that connections are reused.
+pub struct Outbound {
+    allowed: AllowedHosts,
+    /// For every host.
+    guarded: Option<Client>,
+    /// For the hosts that the operator allows. It has connections of its own, so none of them is ever used for others.
+    unguarded: Option<Client>,
+}
+
+impl Outbound {
+    /// A client under that policy. An entry of `allow_hosts` that is no host is `Invalid`. A machine without root
+    /// certificates is no error here but at each call: it may have no use for calls to the outside.
+    pub fn new(policy: OutboundPolicy) -> Result<Self> {
+        let allowed = policy.parse()?;
+        // Another part of the process may have chosen a provider before; any is good.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let guarded = build(builder().https_only(true).dns_resolver(Arc::new(GuardedResolver)));
+        let unguarded = if allowed.is_empty() { None } else { build(builder()) };
+        Ok(Self { allowed, guarded, unguarded })
+    }
+
+    /// Makes the call and gives the answer, whatever its status ([`Answer::success`] judges it), except for redirects,
+    /// which are `BadAnswer`.
+    ///
+    /// Errors: `Invalid` when the host may not be called, `Unavailable` when there is no connection, `Timeout`, and
+    /// `BadAnswer` when the answer to a success is larger than [`limits::ANSWER_BYTES`].
+    pub async fn send(&self, request: Request<'_>) -> Result<Answer> {
+        let Request { method, url, who, credential, headers, body, time } = request;
+        let client = self.client_for(&url, who)?;
+        let host = url.host_str().unwrap_or_default().to_owned();
+        let mut call = client
+            .request(method, url)
+            .timeout(time)
+            .header(ACCEPT, "application/json")
+            .header(ACCEPT_ENCODING, "identity")
+            .headers(headers.into_iter().collect::<HeaderMap>());
+        if let Some(body) = body {
+            call = call.header(CONTENT_TYPE, "application/json").body(body);
+        }
+        let response = call.send().await.map_err(|error| trouble(&error, who, &host))?;
+        let status = response.status();
+        if status.is_redirection() {
+            let message = format!("{who} answered with a redirect ({}); configure the final address", status.as_u16());
+            return Err(Error::new(ErrorKind::BadAnswer, message));
+        }
+        let answer = Answer {
+            status: status.as_u16(),
+            retry_after: wish(&response),
+            body: Untrusted::new(Vec::new()),
+            who: who.to_owned(),
+            credential: credential.cloned(),
+        };
+        match read(response, who, &host).await {
+            Ok(body) => Ok(Answer { body: Untrusted::new(body), ..answer }),
+            // The status of a failure says enough.
+            Err(_) if !status.is_success() => Ok(answer),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn client_for(&self, url: &Url, who: &str) -> Result<&Client> {
+        let client = if self.allowed.contains(url) {
+            &self.unguarded
+        } else {
+            guard::check_url(url, who)?;
+            &self.guarded
+        };
+        client.as_ref().ok_or_else(|| {
+            let message = format!("{who} cannot be called: this machine has no root certificates (ca-certificates)");
+            Error::new(ErrorKind::Unavailable, message)
+        })
+    }
+}
+
+/// The base URL of another system, as the tenant's configuration has it.
+pub(crate) fn base_url(text: &str, who: &str) -> Result<Url> {
+    let url = Url::parse(text).ok().filter(|url| url.has_host() && !url.cannot_be_a_base());
+    url.ok_or_else(|| Error::new(ErrorKind::Invalid, format!("the address of {who} is no URL with a host")))
+}
+
+/// `base` with more path segments; what stands in a segment is escaped.
+pub(crate) fn below(base: &Url, segments: &[&str]) -> Url {
+    let mut url = base.clone();
+    // invariant: `base_url` lets only URLs through that can have a path
+    if let Ok(mut path) = url.path_segments_mut() {
+        path.pop_if_empty().extend(segments);
+    }
+    url
+}
+
+fn builder() -> ClientBuilder {
+    Client::builder()
+        .user_agent(concat!("switchboard/", env!("CARGO_PKG_VERSION")))
+        .redirect(reqwest::redirect::Policy::none())
+        .retry(reqwest::retry::never())
+        .no_proxy()
+        .referer(false)
+        .connect_timeout(CONNECT_TIME)
+        .pool_idle_timeout(IDLE_TIME)
+        .pool_max_idle_per_host(IDLE_CONNECTIONS_PER_HOST)
+}
+
+fn build(builder: ClientBuilder) -> Option<Client> {
+    builder
+        .build()
+        .inspect_err(|error| tracing::warn!(%error, "no calls to other systems: the client cannot be built"))
+        .ok()
+}
+
+fn wish(response: &Response) -> Option<Duration> {
+    let text = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
+    retry_after(text(RETRY_AFTER)?, text(DATE))
+}
+
+async fn read(mut response: Response, who: &str, host: &str) -> Result<Vec<u8>> {
+    let too_large = || {
+        Error::new(ErrorKind::BadAnswer, format!("{who} answered with more than {} bytes", limits::ANSWER_BYTES))
+    };
+    let announced = response.content_length().unwrap_or(0);
+    if usize::try_from(announced).is_ok_and(|length| length > limits::ANSWER_BYTES) {
+        return Err(too_large());
+    }
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(|error| trouble(&error, who, host))? {
+        if body.len() + chunk.len() > limits::ANSWER_BYTES {
+            return Err(too_large());
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
+}

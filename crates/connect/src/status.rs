@@ -1,0 +1,151 @@
+//! Outages that another system knows.
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use reqwest::{Method, header::AUTHORIZATION};
+use serde::Deserialize;
+use switchboard_core::{
+    error::{Error, ErrorKind, Result},
+    ids::{SecretName, ServiceId},
+    limits,
+    ports::{Clock, Outage, Secrets, ServiceStatus, StatusReport},
+    tenants::{ServiceStatusConfig, Tenant},
+    untrusted::{Closed, Untrusted},
+};
+
+use crate::{
+    breaker::Breakers,
+    outbound::{Outbound, Request, base_url, below},
+    secret,
+};
+
+const WHO: &str = "the service status source";
+/// Below `limits::TOOL_TIME`, so that a slow source is counted by the breaker before the tool gives up.
+const TIME: Duration = Duration::from_millis(2_300);
+const OUTAGE_ID_CHARS: usize = 64;
+const TITLE_CHARS: usize = 200;
+const HEALTH_CHARS: usize = 64;
+
+/// Asks for the state of services at `POST {url}/status/batch`, with an optional bearer token. A source that keeps
+/// failing is left alone for a while.
+pub struct HttpStatus {
+    outbound: Arc<Outbound>,
+    secrets: Arc<dyn Secrets>,
+    breakers: Breakers,
+}
+
+/// The answer on the wire: ids are checked, words stay untrusted.
+#[derive(Deserialize)]
+struct WireReport {
+    #[serde(default)]
+    outages: Vec<WireOutage>,
+    #[serde(default)]
+    known_issues: Vec<WireOutage>,
+    #[serde(default)]
+    overall_health: Untrusted<String>,
+}
+
+#[derive(Deserialize)]
+struct WireOutage {
+    id: OutageId,
+    service_ids: Vec<ServiceId>,
+    #[serde(default)]
+    title: Untrusted<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(try_from = "String")]
+struct OutageId(String);
+
+impl Closed for WireReport {}
+
+impl HttpStatus {
+    /// A source that is called through `outbound` with tokens from `secrets`.
+    pub fn new(outbound: Arc<Outbound>, secrets: Arc<dyn Secrets>, clock: Arc<dyn Clock>) -> Self {
+        Self { outbound, secrets, breakers: Breakers::new(clock) }
+    }
+
+    async fn ask(&self, url: &str, token: Option<&SecretName>, services: &[ServiceId]) -> Result<StatusReport> {
+        let base = base_url(url, WHO)?;
+        let mut headers = Vec::new();
+        if let Some(name) = token {
+            let token = secret::required(self.secrets.as_ref(), name, WHO).await?;
+            headers.push((AUTHORIZATION, secret::bearer(name, &token)?));
+        }
+        let body = serde_json::json!({ "service_ids": services }).to_string().into_bytes();
+        let request = Request {
+            method: Method::POST,
+            url: below(&base, &["status", "batch"]),
+            who: WHO,
+            credential: token,
+            headers,
+            body: Some(body),
+            time: TIME,
+        };
+        let report: WireReport = self.outbound.send(request).await?.success()?.json()?;
+        let report = StatusReport {
+            outages: report.outages.into_iter().map(Outage::from).collect(),
+            known_issues: report.known_issues.into_iter().map(Outage::from).collect(),
+            overall_health: cut(&report.overall_health, HEALTH_CHARS),
+        };
+        Ok(report.only(services))
+    }
+}
+
+#[async_trait]
+impl ServiceStatus for HttpStatus {
+    async fn status(&self, tenant: &Tenant, services: &[ServiceId]) -> Result<StatusReport> {
+        let ServiceStatusConfig::Http { url, token } = &tenant.config.service_status else {
+            return Err(Error::new(ErrorKind::Invalid, "the tenant has no service status source configured"));
+        };
+        if services.is_empty() {
+            return Ok(StatusReport { overall_health: "healthy".to_owned(), ..StatusReport::default() });
+        }
+        if services.len() > limits::STATUS_SERVICES {
+            let message = format!("at most {} services can be asked for at once", limits::STATUS_SERVICES);
+            return Err(Error::new(ErrorKind::Invalid, message));
+        }
+        self.breakers.run(tenant, url, WHO, self.ask(url, token.as_ref(), services)).await
+    }
+}
+
+impl TryFrom<String> for OutageId {
+    type Error = &'static str;
+
+    fn try_from(id: String) -> Result<Self, Self::Error> {
+        let fits = (1..=OUTAGE_ID_CHARS).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic());
+        if fits { Ok(Self(id)) } else { Err("must be 1 to 64 printable characters") }
+    }
+}
+
+impl From<WireOutage> for Outage {
+    fn from(outage: WireOutage) -> Self {
+        let WireOutage { id, service_ids, title } = outage;
+        Self { id: id.0, service_ids, title: cut(&title, TITLE_CHARS) }
+    }
+}
+
+/// Words for a person, without control characters and of bounded length.
+fn cut(text: &Untrusted<String>, chars: usize) -> String {
+    text.for_person().to_owned_text().chars().filter(|char| !char.is_control()).take(chars).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_of_outages_are_short_and_printable() {
+        for (id, fits) in
+            [("INC-1", true), (&*"x".repeat(64), true), (&*"x".repeat(65), false), ("", false), ("a b", false), ("é", false)]
+        {
+            assert_eq!(OutageId::try_from(id.to_owned()).is_ok(), fits, "{id:?}");
+        }
+    }
+
+    #[test]
+    fn words_are_cut_by_characters_and_lose_control_characters() {
+        assert_eq!(cut(&Untrusted::new("é\u{1b}[31m".repeat(100)), 7), "é[31mé[");
+    }
+}

@@ -1,0 +1,129 @@
+//! The parts of Zendesk's answers that are used. Words of people stay untrusted.
+
+use serde::Deserialize;
+use switchboard_core::untrusted::{Closed, Untrusted};
+
+/// `GET /api/v2/tickets/{id}.json`.
+#[derive(Deserialize)]
+pub(super) struct TicketAnswer {
+    pub(super) ticket: TicketState,
+}
+
+#[derive(Deserialize)]
+pub(super) struct TicketState {
+    pub(super) id: u64,
+    pub(super) updated_at: Stamp,
+    #[serde(default)]
+    pub(super) tags: Untrusted<Vec<String>>,
+}
+
+/// `PUT /api/v2/tickets/{id}.json`.
+#[derive(Deserialize)]
+pub(super) struct WrittenAnswer {
+    pub(super) ticket: WrittenTicket,
+}
+
+#[derive(Deserialize)]
+pub(super) struct WrittenTicket {
+    pub(super) id: u64,
+}
+
+/// `GET /api/v2/tickets/{id}/comments.json` with `page[size]`.
+#[derive(Deserialize)]
+pub(super) struct CommentsPage {
+    pub(super) comments: Vec<Comment>,
+    #[serde(default)]
+    pub(super) meta: Meta,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Comment {
+    #[serde(default)]
+    body: Untrusted<String>,
+    #[serde(default)]
+    plain_body: Untrusted<String>,
+    public: bool,
+}
+
+#[derive(Default, Deserialize)]
+pub(super) struct Meta {
+    #[serde(default)]
+    has_more: bool,
+    #[serde(default)]
+    after_cursor: Option<Cursor>,
+}
+
+/// The body of a 422.
+#[derive(Deserialize)]
+pub(super) struct Refusal {
+    error: Untrusted<String>,
+}
+
+/// A time as Zendesk writes it, to be given back to the letter.
+#[derive(Deserialize)]
+#[serde(try_from = "String")]
+pub(super) struct Stamp(String);
+
+/// Zendesk's own mark of a place in a list.
+#[derive(Clone, Deserialize)]
+#[serde(try_from = "String")]
+pub(super) struct Cursor(pub(super) String);
+
+/// An identifier such as `RecordInvalid`.
+pub(super) struct Code(String);
+
+impl Closed for TicketAnswer {}
+impl Closed for WrittenAnswer {}
+impl Closed for CommentsPage {}
+impl Closed for Refusal {}
+impl Closed for Code {}
+
+impl Comment {
+    /// Whether this is an internal note with that line. What customers can write never counts: it could pretend that an
+    /// update was made.
+    pub(super) fn is_note_with(&self, marker: &str) -> bool {
+        let has_line = |text: &Untrusted<String>| text.read_as(|text| text.lines().any(|line| line.trim() == marker));
+        !self.public && (has_line(&self.body) || has_line(&self.plain_body))
+    }
+}
+
+impl Meta {
+    pub(super) fn next(self) -> Option<Cursor> {
+        self.after_cursor.filter(|_| self.has_more)
+    }
+}
+
+impl Refusal {
+    pub(super) fn code(&self) -> Option<String> {
+        let code = self.error.read_as(|code| {
+            let fits = (1..=40).contains(&code.len()) && code.bytes().all(|byte| byte.is_ascii_alphanumeric());
+            fits.then(|| Code(code.clone()))
+        });
+        code.map(|Code(code)| code)
+    }
+}
+
+impl Stamp {
+    pub(super) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for Stamp {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        let fits =
+            (1..=40).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit() || b"TZ:+-.".contains(&byte));
+        if fits { Ok(Self(text)) } else { Err("must be a time") }
+    }
+}
+
+impl TryFrom<String> for Cursor {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        let fits = (1..=1_000).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
+        if fits { Ok(Self(text)) } else { Err("must be a cursor") }
+    }
+}

@@ -1,0 +1,163 @@
+//! The SQLite file: one writer thread that commits in groups, several read-only connections, migrations.
+//!
+//! WAL with `synchronous=FULL`: an acknowledged write survives a power cut; `NORMAL` would lose it
+//! (`docs/reliability.md`). One commit costs one fsync however many writes are in it, so the writer takes all that wait.
+
+mod migrations;
+mod writer;
+
+use std::{
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use rusqlite::{Connection, OpenFlags};
+use switchboard_core::error::{Error, ErrorKind, Result};
+use tokio::sync::Semaphore;
+
+pub(crate) use writer::Writer;
+
+const READERS: usize = 4;
+
+/// Who opens the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// The one process that works off the queue: leases of its predecessors are void.
+    Server,
+    /// A command that looks or changes something beside a server.
+    Tool,
+}
+
+/// The data cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum DataError {
+    /// SQLite refused.
+    #[error("the database {path} cannot be opened")]
+    Open {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: rusqlite::Error,
+    },
+    /// A newer Switchboard wrote it.
+    #[error("the database {path} has version {found}, this program knows versions up to {known}: use a newer program")]
+    TooNew {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        found: usize,
+        /// Ours.
+        known: usize,
+    },
+    /// The writer thread could not start.
+    #[error("the database writer cannot start")]
+    Thread(#[source] std::io::Error),
+}
+
+/// What a check of the file came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Integrity {
+    /// SQLite's own words: `ok`, or what is wrong.
+    pub messages: Vec<String>,
+    /// The version of the tables.
+    pub schema_version: usize,
+}
+
+/// The open file.
+pub(crate) struct Database {
+    pub(crate) writer: Writer,
+    readers: Arc<Mutex<Vec<Connection>>>,
+    permits: Arc<Semaphore>,
+    path: PathBuf,
+}
+
+impl Database {
+    /// Opens the file and runs `begin` on it before anybody else writes.
+    pub(crate) fn open<T>(
+        path: &Path,
+        begin: impl FnOnce(&mut Connection) -> rusqlite::Result<T>,
+    ) -> Result<(Self, T), DataError> {
+        let failed = |source| DataError::Open { path: path.to_owned(), source };
+        let mut connection = connect(path, OpenFlags::default()).map_err(failed)?;
+        connection.pragma_update(None, "journal_mode", "WAL").map_err(failed)?;
+        connection.pragma_update(None, "synchronous", "FULL").map_err(failed)?;
+        connection.pragma_update(None, "wal_autocheckpoint", 4_000).map_err(failed)?;
+        migrations::migrate(&mut connection, path)?;
+        let begun = begin(&mut connection).map_err(failed)?;
+        let read_only = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let mut readers = Vec::with_capacity(READERS);
+        for _ in 0..READERS {
+            readers.push(connect(path, read_only).map_err(failed)?);
+        }
+        let database = Self {
+            writer: Writer::start(connection).map_err(DataError::Thread)?,
+            readers: Arc::new(Mutex::new(readers)),
+            permits: Arc::new(Semaphore::new(READERS)),
+            path: path.to_owned(),
+        };
+        Ok((database, begun))
+    }
+
+    pub(crate) async fn integrity(&self) -> Result<Integrity> {
+        self.read(|connection| {
+            let mut statement = connection.prepare("PRAGMA integrity_check")?;
+            let messages = statement.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
+            Ok(Integrity { messages, schema_version: migrations::version(connection)? })
+        })
+        .await
+    }
+
+    /// Runs `read` on a read-only connection, off the async threads.
+    pub(crate) async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let gone = || Error::new(ErrorKind::Internal, "the database was closed");
+        let permit = self.permits.clone().acquire_owned().await.map_err(|_| gone())?;
+        let readers = Arc::clone(&self.readers);
+        let work = move || {
+            let _permit = permit;
+            let connection = readers.lock().unwrap_or_else(PoisonError::into_inner).pop().ok_or_else(gone)?;
+            let outcome = read(&connection).map_err(explain);
+            readers.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
+            outcome
+        };
+        tokio::task::spawn_blocking(work)
+            .await
+            .map_err(|error| Error::new(ErrorKind::Internal, "a database read stopped").caused_by(error))?
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+fn connect(path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(std::time::Duration::from_secs(5))?;
+    connection.set_prepared_statement_cache_capacity(64);
+    connection.pragma_update(None, "cache_size", -8_000)?;
+    connection.pragma_update(None, "temp_store", "MEMORY")?;
+    Ok(connection)
+}
+
+/// SQLite's failures in our words.
+pub(crate) fn explain(error: rusqlite::Error) -> Error {
+    use rusqlite::ErrorCode;
+    let (kind, message) = match error.sqlite_error_code() {
+        Some(ErrorCode::DiskFull) => (ErrorKind::StorageFull, "the disk is full"),
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
+            (ErrorKind::Unavailable, "another process holds the database")
+        }
+        Some(ErrorCode::SystemIoFailure) => (ErrorKind::Unavailable, "the disk failed"),
+        _ => (ErrorKind::Internal, "the database failed"),
+    };
+    Error::new(kind, message).caused_by(error)
+}
+
+/// A stored value that no longer has the form it was stored in.
+pub(crate) fn corrupt(what: &'static str, error: impl std::error::Error + Send + Sync + 'static) -> rusqlite::Error {
+    tracing::error!(what, %error, "a stored value cannot be read");
+    rusqlite::Error::FromSqlConversionFailure(0, rusqlite::types::Type::Text, Box::new(error))
+}

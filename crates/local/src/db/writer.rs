@@ -1,0 +1,126 @@
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    thread,
+};
+
+use rusqlite::Connection;
+use switchboard_core::error::{Error, ErrorKind, Result};
+use tokio::sync::{mpsc, oneshot};
+
+use super::explain;
+
+/// Writes that wait before callers have to.
+const WAITING_WRITES: usize = 1_024;
+/// Writes of one commit.
+const GROUP: usize = 512;
+
+/// Tells the caller, once it is known whether the commit held.
+type Reply = Box<dyn FnOnce(Result<(), Reason>) + Send>;
+/// Runs in an open transaction, or learns why there is none.
+type Command = Box<dyn FnOnce(Result<&Connection, Reason>) -> Reply + Send>;
+
+/// Why a group of writes was not kept.
+#[derive(Clone)]
+struct Reason {
+    kind: ErrorKind,
+    text: String,
+}
+
+/// The thread that writes. Each write is atomic; those that wait at the same time share one commit, and each is told only
+/// after that commit is on disk.
+pub(crate) struct Writer {
+    sender: mpsc::Sender<Command>,
+}
+
+impl Writer {
+    pub(super) fn start(connection: Connection) -> std::io::Result<Self> {
+        let (sender, receiver) = mpsc::channel(WAITING_WRITES);
+        thread::Builder::new().name("sqlite-writer".to_owned()).spawn(move || run(&connection, receiver))?;
+        Ok(Self { sender })
+    }
+
+    /// Runs `write` in the next commit. An error of `write` undoes that write alone.
+    pub(crate) async fn write<T: Send + 'static>(
+        &self,
+        write: impl FnOnce(&Connection) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let (tell, told) = oneshot::channel();
+        let command: Command = Box::new(move |connection| {
+            let outcome = connection.map_err(Reason::into_error).and_then(|connection| in_savepoint(connection, write));
+            Box::new(move |committed| {
+                let answer = outcome.and_then(|value| committed.map(|()| value).map_err(Reason::into_error));
+                // The caller may have gone; the write is what it is.
+                let _ = tell.send(answer);
+            })
+        });
+        let gone = || Error::new(ErrorKind::Internal, "the database writer has stopped");
+        self.sender.send(command).await.map_err(|_| gone())?;
+        told.await.map_err(|_| gone())?
+    }
+}
+
+fn run(connection: &Connection, mut receiver: mpsc::Receiver<Command>) {
+    let mut group = Vec::with_capacity(GROUP);
+    while receiver.blocking_recv_many(&mut group, GROUP) > 0 {
+        commit(connection, &mut group);
+    }
+}
+
+fn commit(connection: &Connection, group: &mut Vec<Command>) {
+    let begun = connection.execute_batch("BEGIN IMMEDIATE").map_err(Reason::from);
+    let replies: Vec<Reply> =
+        group.drain(..).map(|command| command(begun.as_ref().map(|()| connection).map_err(Reason::clone))).collect();
+    let committed = begun.and_then(|()| {
+        if connection.is_autocommit() {
+            // A full disk makes SQLite roll back by itself; then there is nothing to commit and nothing was kept.
+            let text = "the transaction was rolled back: the disk is full".to_owned();
+            return Err(Reason { kind: ErrorKind::StorageFull, text });
+        }
+        connection.execute_batch("COMMIT").map_err(|error| {
+            if let Err(error) = connection.execute_batch("ROLLBACK") {
+                tracing::error!(%error, "a failed commit could not be rolled back");
+            }
+            Reason::from(error)
+        })
+    });
+    if let Err(reason) = &committed {
+        tracing::error!(reason = reason.text, writes = replies.len(), "a commit failed, its writes are undone");
+    }
+    for reply in replies {
+        reply(committed.clone());
+    }
+}
+
+fn in_savepoint<T>(connection: &Connection, write: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
+    let run = |sql| connection.prepare_cached(sql).and_then(|mut statement| statement.execute([])).map_err(explain);
+    run("SAVEPOINT one")?;
+    // A broken invariant costs the one write, not the thread on which all others wait.
+    let outcome = catch_unwind(AssertUnwindSafe(|| write(connection)))
+        .unwrap_or_else(|_| Err(Error::new(ErrorKind::Internal, "a database write broke an invariant")));
+    match outcome {
+        Ok(value) => {
+            run("RELEASE one")?;
+            Ok(value)
+        }
+        Err(error) => {
+            if !connection.is_autocommit() {
+                run("ROLLBACK TO one")?;
+                run("RELEASE one")?;
+            }
+            Err(error)
+        }
+    }
+}
+
+impl Reason {
+    fn into_error(self) -> Error {
+        Error::new(self.kind, format!("the write was not kept: {}", self.text))
+    }
+}
+
+impl From<rusqlite::Error> for Reason {
+    fn from(error: rusqlite::Error) -> Self {
+        let error = explain(error);
+        Self { kind: error.kind(), text: error.report() }
+    }
+}

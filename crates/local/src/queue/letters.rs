@@ -1,0 +1,125 @@
+//! Dead letters, the archive, and figures.
+
+use rusqlite::{Connection, Row, params, params_from_iter, types::Value};
+use switchboard_core::{
+    error::Result,
+    event::Event,
+    ids::{EventId, TenantId},
+    ports::{DeadLetter, EventFilter, Lease, QueueDepth},
+    time::Timestamp,
+};
+
+use super::leases::held;
+use crate::{
+    db::explain,
+    store::{EVENT_COLUMNS, event, time},
+};
+
+/// Ends a lease: nobody works on the event by himself any more.
+pub(crate) fn bury(connection: &Connection, lease: &Lease, clock: i64, reason: &str, now: Timestamp) -> Result<()> {
+    connection
+        .prepare_cached(
+            "INSERT INTO dead_letters (event, tenant, ticket_id, reason, failed, interrupted, at)
+             SELECT event, tenant, ticket_id, ?2, failed + 1, interrupted, ?3 FROM jobs WHERE event = ?1",
+        )
+        .and_then(|mut statement| statement.execute(params![lease.event.as_str(), reason, now.as_millis()]))
+        .map_err(explain)?;
+    // When the lease does not hold, its error undoes the insertion too.
+    held(connection, "DELETE FROM jobs", lease, clock, &[])
+}
+
+pub(super) fn list(connection: &Connection, tenant: &TenantId, limit: u32) -> rusqlite::Result<Vec<DeadLetter>> {
+    let sql = format!(
+        "SELECT {EVENT_COLUMNS}, d.reason, d.failed, d.interrupted, d.at AS died_at
+         FROM dead_letters d JOIN events e ON e.id = d.event WHERE d.tenant = ?1 ORDER BY d.at DESC, d.event DESC LIMIT ?2"
+    );
+    let read = |row: &Row<'_>| {
+        Ok(DeadLetter {
+            event: event(row)?,
+            reason: row.get("reason")?,
+            failed: row.get("failed")?,
+            interrupted: row.get("interrupted")?,
+            at: time(row, "died_at")?,
+        })
+    };
+    connection.prepare_cached(&sql)?.query_map(params![tenant.as_str(), limit], read)?.collect()
+}
+
+pub(super) fn revive(connection: &Connection, tenant: &TenantId, id: &EventId, now: Timestamp) -> Result<bool> {
+    let work = || -> rusqlite::Result<bool> {
+        let key = params![tenant.as_str(), id.as_str()];
+        let queued = connection.execute(
+            "INSERT INTO jobs (event, tenant, ticket_id, due_at)
+             SELECT event, tenant, ticket_id, ?3 FROM dead_letters WHERE tenant = ?1 AND event = ?2",
+            params![tenant.as_str(), id.as_str(), now.as_millis()],
+        )?;
+        // A write-back that is tried again is no failed one any more.
+        connection.execute(
+            "UPDATE tickets SET sync = 0 WHERE sync = 2 AND tenant = ?1 AND ticket_id =
+             (SELECT ticket_id FROM events WHERE tenant = ?1 AND id = ?2 AND detail_type = 'TicketRouted')",
+            key,
+        )?;
+        connection.execute("DELETE FROM dead_letters WHERE tenant = ?1 AND event = ?2", key)?;
+        Ok(queued > 0)
+    };
+    work().map_err(explain)
+}
+
+pub(super) fn discard(connection: &Connection, tenant: &TenantId, id: &EventId) -> Result<bool> {
+    connection
+        .execute("DELETE FROM dead_letters WHERE tenant = ?1 AND event = ?2", params![tenant.as_str(), id.as_str()])
+        .map(|removed| removed > 0)
+        .map_err(explain)
+}
+
+pub(super) fn archived(connection: &Connection, tenant: &TenantId, filter: &EventFilter) -> rusqlite::Result<Vec<Event>> {
+    let (conditions, values) = conditions(tenant, filter);
+    let sql = format!("SELECT {EVENT_COLUMNS} FROM events e WHERE {conditions} ORDER BY e.id LIMIT {}", filter.limit);
+    connection.prepare_cached(&sql)?.query_map(params_from_iter(values), event)?.collect()
+}
+
+pub(super) fn replay(connection: &Connection, tenant: &TenantId, filter: &EventFilter, now: Timestamp) -> Result<u64> {
+    let (conditions, values) = conditions(tenant, filter);
+    let sql = format!(
+        "INSERT INTO jobs (event, tenant, ticket_id, due_at)
+         SELECT e.id, e.tenant, e.ticket_id, {} FROM events e
+         WHERE {conditions} AND e.detail_type IN ('TicketReceived', 'TicketRouted')
+         AND NOT EXISTS (SELECT 1 FROM jobs j WHERE j.event = e.id)
+         AND NOT EXISTS (SELECT 1 FROM dead_letters d WHERE d.event = e.id)
+         ORDER BY e.id LIMIT {}",
+        now.as_millis(),
+        filter.limit
+    );
+    let queued = connection.execute(&sql, params_from_iter(values)).map_err(explain)?;
+    Ok(queued as u64)
+}
+
+fn conditions(tenant: &TenantId, filter: &EventFilter) -> (String, Vec<Value>) {
+    let given: [(&str, Option<Value>); 5] = [
+        ("e.tenant = ?", Some(tenant.as_str().to_owned().into())),
+        ("e.at >= ?", filter.since.map(|since| since.as_millis().into())),
+        ("e.at < ?", filter.until.map(|until| until.as_millis().into())),
+        ("e.detail_type = ?", filter.detail_type.clone().map(Into::into)),
+        ("e.ticket_id = ?", filter.ticket.as_ref().map(|ticket| ticket.as_str().to_owned().into())),
+    ];
+    let (conditions, values): (Vec<_>, Vec<_>) =
+        given.into_iter().filter_map(|(condition, value)| value.map(|value| (condition, value))).unzip();
+    (conditions.join(" AND "), values)
+}
+
+pub(super) fn depth(connection: &Connection, now: Timestamp) -> rusqlite::Result<QueueDepth> {
+    let count = |sql: &str| -> rusqlite::Result<u64> {
+        let rows: i64 = connection.prepare_cached(sql)?.query_row([], |row| row.get(0))?;
+        Ok(rows.unsigned_abs())
+    };
+    let oldest: Option<i64> = connection
+        .prepare_cached("SELECT min(due_at) FROM jobs WHERE state = 0")?
+        .query_row([], |row| row.get(0))?;
+    let waited = oldest.map_or(0, |due| now.since(Timestamp::from_millis(due)).as_millis());
+    Ok(QueueDepth {
+        waiting: count("SELECT count(*) FROM jobs WHERE state IN (0, 2)")?,
+        leased: count("SELECT count(*) FROM jobs WHERE state = 1")?,
+        oldest_ms: u64::try_from(waited).unwrap_or(u64::MAX),
+        dead: count("SELECT count(*) FROM dead_letters")?,
+    })
+}

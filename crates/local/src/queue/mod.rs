@@ -1,0 +1,113 @@
+//! The durable queue, in the same file as the tickets, so that a change and its event are one write.
+
+mod leases;
+mod letters;
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use switchboard_core::{
+    error::Result,
+    event::Event,
+    ids::EventId,
+    ports::{DeadLetter, EventFilter, EventQueue, Lease, Leased, QueueDepth, TenantScope},
+    time::Timestamp,
+};
+
+pub(crate) use leases::{begin_epoch, complete, publish, retry};
+pub(crate) use letters::bury;
+
+use crate::store::SqliteStore;
+
+#[async_trait]
+impl EventQueue for SqliteStore {
+    async fn lease(&self, max: usize, time: Duration) -> Result<Vec<Leased>> {
+        let claim = leases::Claim::new(self, max, time, leases::Waiting::Ordinary);
+        self.claim(claim).await
+    }
+
+    async fn lease_suspect(&self, time: Duration) -> Result<Option<Leased>> {
+        let claim = leases::Claim::new(self, 1, time, leases::Waiting::Alone);
+        Ok(self.claim(claim).await?.pop())
+    }
+
+    async fn complete(&self, lease: &Lease) -> Result<()> {
+        let (lease, clock) = (lease.clone(), self.lease_clock());
+        self.db.writer.write(move |connection| leases::complete(connection, &lease, clock)).await
+    }
+
+    async fn retry(&self, lease: &Lease, at: Timestamp, error: &str) -> Result<()> {
+        let (lease, clock, error) = (lease.clone(), self.lease_clock(), error.to_owned());
+        self.db.writer.write(move |connection| leases::retry(connection, &lease, clock, at, &error)).await
+    }
+
+    async fn bury(&self, lease: &Lease, reason: &str) -> Result<()> {
+        let (lease, clock, now, reason) = (lease.clone(), self.lease_clock(), self.clock.now(), reason.to_owned());
+        self.db.writer.write(move |connection| letters::bury(connection, &lease, clock, &reason, now)).await
+    }
+
+    async fn release(&self, leases: &[Lease]) -> Result<()> {
+        let (held, clock) = (leases.to_vec(), self.lease_clock());
+        self.db.writer.write(move |connection| leases::release(connection, &held, clock)).await?;
+        self.queued.notify_one();
+        Ok(())
+    }
+
+    async fn extend(&self, lease: &Lease, time: Duration) -> Result<()> {
+        let (lease, clock) = (lease.clone(), self.lease_clock());
+        self.db.writer.write(move |connection| leases::extend(connection, &lease, clock, time)).await
+    }
+
+    async fn ready(&self, max_wait: Duration) {
+        tokio::select! {
+            () = self.queued.notified() => {}
+            () = self.clock.sleep(max_wait) => {}
+        }
+    }
+
+    async fn depth(&self) -> Result<QueueDepth> {
+        let now = self.clock.now();
+        self.db.read(move |connection| letters::depth(connection, now)).await
+    }
+
+    async fn dead_letters(&self, scope: &TenantScope, limit: u32) -> Result<Vec<DeadLetter>> {
+        let tenant = scope.tenant().clone();
+        self.db.read(move |connection| letters::list(connection, &tenant, limit)).await
+    }
+
+    async fn revive(&self, scope: &TenantScope, id: &EventId) -> Result<bool> {
+        let (tenant, id, now) = (scope.tenant().clone(), id.clone(), self.clock.now());
+        let revived = self.db.writer.write(move |connection| letters::revive(connection, &tenant, &id, now)).await?;
+        self.queued.notify_one();
+        Ok(revived)
+    }
+
+    async fn discard(&self, scope: &TenantScope, id: &EventId) -> Result<bool> {
+        let (tenant, id) = (scope.tenant().clone(), id.clone());
+        self.db.writer.write(move |connection| letters::discard(connection, &tenant, &id)).await
+    }
+
+    async fn archived(&self, scope: &TenantScope, filter: &EventFilter) -> Result<Vec<Event>> {
+        let (tenant, filter) = (scope.tenant().clone(), filter.clone());
+        self.db.read(move |connection| letters::archived(connection, &tenant, &filter)).await
+    }
+
+    async fn replay(&self, scope: &TenantScope, filter: &EventFilter) -> Result<u64> {
+        let (tenant, filter, now) = (scope.tenant().clone(), filter.clone(), self.clock.now());
+        let queued =
+            self.db.writer.write(move |connection| letters::replay(connection, &tenant, &filter, now)).await?;
+        self.queued.notify_one();
+        Ok(queued)
+    }
+}
+
+impl SqliteStore {
+    async fn claim(&self, claim: leases::Claim) -> Result<Vec<Leased>> {
+        // A look without the writer first: an idle worker must not cost a commit each time it asks.
+        let (probe, claim) = (claim.probe(), claim);
+        if !self.db.read(move |connection| probe.finds_any(connection)).await? {
+            return Ok(Vec::new());
+        }
+        self.db.writer.write(move |connection| claim.run(connection)).await
+    }
+}

@@ -1,0 +1,78 @@
+use rusqlite::{Connection, params_from_iter, types::Value};
+use switchboard_core::{
+    error::{Error, ErrorKind, Result},
+    ids::TenantId,
+    ports::{Page, ReviewState, TicketFilter, TicketStatus, TicketSummary},
+    tickets::{PriorityLevel, SyncStatus},
+};
+
+use super::rows;
+
+/// A list of tickets as SQL: newest first, then by row, so that the order is total and a cursor can name a place in it.
+pub(super) struct Query {
+    sql: String,
+    values: Vec<Value>,
+    limit: usize,
+}
+
+impl Query {
+    pub(super) fn new(tenant: &TenantId, filter: &TicketFilter, cursor: Option<&str>, limit: u32) -> Result<Self> {
+        let mut conditions = vec!["tenant = ?".to_owned()];
+        let mut values: Vec<Value> = vec![tenant.as_str().to_owned().into()];
+        let given: [(&str, Option<Value>); 4] = [
+            ("team = ?", filter.team.as_ref().map(|team| team.as_str().to_owned().into())),
+            ("customer_id = ?", filter.customer.as_ref().map(|customer| customer.as_str().to_owned().into())),
+            ("accepted_at >= ?", filter.since.map(|since| since.as_millis().into())),
+            ("accepted_at < ?", filter.until.map(|until| until.as_millis().into())),
+        ];
+        for (condition, value) in given {
+            if let Some(value) = value {
+                conditions.push(condition.to_owned());
+                values.push(value);
+            }
+        }
+        if let Some(cursor) = cursor {
+            let (at, id) = parse_cursor(cursor)?;
+            conditions.push("(accepted_at, id) < (?, ?)".to_owned());
+            values.extend([at.into(), id.into()]);
+        }
+        // Written out, because SQLite takes a partial index only when it can prove the index's own condition.
+        if let Some(priority) = filter.priority {
+            conditions.push(format!("priority = {}", rows::code(PriorityLevel::ALL, &priority)));
+        }
+        if let Some(sync) = filter.sync {
+            conditions.push(format!("sync = {}", rows::code(SyncStatus::ALL, &sync)));
+        }
+        if let Some(review) = filter.review {
+            conditions.push(format!("review = {}", i32::from(review == ReviewState::Waiting)));
+        }
+        if let Some(status) = filter.status {
+            conditions.push(format!("routed = {}", i32::from(status == TicketStatus::Routed)));
+        }
+        let conditions = conditions.join(" AND ");
+        let limit = limit as usize;
+        let sql = format!(
+            "SELECT {} FROM tickets WHERE {conditions} ORDER BY accepted_at DESC, id DESC LIMIT {}",
+            rows::SUMMARY_COLUMNS,
+            limit + 1
+        );
+        Ok(Self { sql, values, limit })
+    }
+
+    pub(super) fn run(self, connection: &Connection) -> rusqlite::Result<Page<TicketSummary>> {
+        let mut statement = connection.prepare_cached(&self.sql)?;
+        let mut found = statement
+            .query_map(params_from_iter(self.values), |row| Ok((row.get::<_, i64>("id")?, rows::summary(row)?)))?
+            .collect::<rusqlite::Result<Vec<_>>>()?;
+        let more = found.len() > self.limit;
+        found.truncate(self.limit);
+        let next_cursor =
+            found.last().filter(|_| more).map(|(id, last)| format!("{}-{id}", last.accepted_at.as_millis()));
+        Ok(Page { items: found.into_iter().map(|(_, summary)| summary).collect(), next_cursor })
+    }
+}
+
+fn parse_cursor(cursor: &str) -> Result<(i64, i64)> {
+    let parts = cursor.split_once('-').and_then(|(at, id)| Some((at.parse().ok()?, id.parse().ok()?)));
+    parts.ok_or_else(|| Error::new(ErrorKind::Invalid, "the cursor is not one that a page of this list gave"))
+}

@@ -1,0 +1,160 @@
+//! Tickets and decisions in SQLite.
+
+mod accept;
+mod list;
+pub(crate) mod rows;
+mod settle;
+
+use std::{
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use moka::sync::Cache;
+use switchboard_core::{
+    error::Result,
+    event::Event,
+    ids::{CustomerId, DecisionId, KeyId, TicketId},
+    ports::{
+        Accepted, Clock, Decided, KeyRecord, Lease, NewTicket, Page, PastDecision, SyncChange, TenantScope, TicketFile,
+        TicketFilter, TicketStore, TicketSummary,
+    },
+    tickets::Decision,
+};
+pub(crate) use rows::{EVENT_COLUMNS, event, time};
+use tokio::sync::Notify;
+
+use crate::{
+    db::{DataError, Database, Integrity, Role},
+    queue,
+};
+
+/// How long a key that was looked up is taken as it was, so that a revoked one is refused within this time.
+const KEY_CACHE_TIME: Duration = Duration::from_secs(5);
+/// Keys that are remembered.
+const KEY_CACHE_KEYS: u64 = 10_000;
+
+/// One SQLite file behind the ports `TicketStore`, `EventQueue`, `KeyStore` and `CustomerStore`.
+pub struct SqliteStore {
+    pub(crate) db: Database,
+    pub(crate) clock: Arc<dyn Clock>,
+    /// Rings when a commit has queued events.
+    pub(crate) queued: Notify,
+    pub(crate) keys: Cache<KeyId, Option<KeyRecord>>,
+    tokens: AtomicU64,
+}
+
+impl SqliteStore {
+    /// Opens the file, or makes it, and brings its tables to the newest version. A server also ends the leases of all
+    /// processes before it; the caller makes sure that there is one server at a time.
+    pub fn open(path: &Path, clock: Arc<dyn Clock>, role: Role) -> Result<Self, DataError> {
+        let (db, epoch) = Database::open(path, |connection| match role {
+            Role::Server => queue::begin_epoch(connection, clock.now()),
+            Role::Tool => Ok(0),
+        })?;
+        Ok(Self {
+            db,
+            clock,
+            queued: Notify::new(),
+            keys: Cache::builder().max_capacity(KEY_CACHE_KEYS).time_to_live(KEY_CACHE_TIME).build(),
+            tokens: AtomicU64::new(epoch << 32),
+        })
+    }
+
+    /// Checks the whole file (`PRAGMA integrity_check`).
+    pub async fn integrity(&self) -> Result<Integrity> {
+        self.db.integrity().await
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        self.db.path()
+    }
+
+    pub(crate) fn next_token(&self) -> u64 {
+        self.tokens.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// The time for leases, in milliseconds: monotonic, so that a jump of the wall clock steals none.
+    pub(crate) fn lease_clock(&self) -> i64 {
+        i64::try_from(self.clock.monotonic().as_millis()).unwrap_or(i64::MAX)
+    }
+}
+
+#[async_trait]
+impl TicketStore for SqliteStore {
+    async fn accept(&self, scope: &TenantScope, tickets: Vec<NewTicket>) -> Result<Vec<Result<Accepted>>> {
+        let tenant = scope.tenant().clone();
+        let outcomes = self.db.writer.write(move |connection| accept::accept(connection, &tenant, tickets)).await?;
+        self.queued.notify_one();
+        Ok(outcomes.into_iter().map(Ok).collect())
+    }
+
+    async fn ticket(&self, scope: &TenantScope, id: &TicketId) -> Result<Option<TicketFile>> {
+        let (tenant, id) = (scope.tenant().clone(), id.clone());
+        self.db.read(move |connection| rows::ticket_file(connection, &tenant, &id)).await
+    }
+
+    async fn list(
+        &self,
+        scope: &TenantScope,
+        filter: &TicketFilter,
+        cursor: Option<&str>,
+        limit: u32,
+    ) -> Result<Page<TicketSummary>> {
+        let query = list::Query::new(scope.tenant(), filter, cursor, limit)?;
+        self.db.read(move |connection| query.run(connection)).await
+    }
+
+    async fn history(
+        &self,
+        scope: &TenantScope,
+        customer: &CustomerId,
+        except: &TicketId,
+        limit: u32,
+    ) -> Result<Vec<PastDecision>> {
+        let (tenant, customer, except) = (scope.tenant().clone(), customer.clone(), except.clone());
+        self.db.read(move |connection| rows::history(connection, &tenant, &customer, &except, limit)).await
+    }
+
+    async fn decide(&self, scope: &TenantScope, decision: &Decision, event: Event, lease: &Lease) -> Result<Decided> {
+        let work = settle::Decide {
+            tenant: scope.tenant().clone(),
+            record: rows::to_json(decision)?,
+            decision: decision.clone(),
+            event,
+            lease: lease.clone(),
+            lease_clock: self.lease_clock(),
+        };
+        let decided = self.db.writer.write(move |connection| work.run(connection)).await?;
+        self.queued.notify_one();
+        Ok(decided)
+    }
+
+    async fn record_sync(
+        &self,
+        scope: &TenantScope,
+        ticket: &TicketId,
+        decision: &DecisionId,
+        change: SyncChange,
+        event: Option<Event>,
+        lease: &Lease,
+    ) -> Result<()> {
+        let work = settle::RecordSync {
+            tenant: scope.tenant().clone(),
+            ticket: ticket.clone(),
+            decision: decision.clone(),
+            change,
+            event,
+            lease: lease.clone(),
+            now: self.clock.now(),
+            lease_clock: self.lease_clock(),
+        };
+        self.db.writer.write(move |connection| work.run(connection)).await
+    }
+}

@@ -1,0 +1,135 @@
+//! The contract suites: one list of checks for each port, run against every adapter of it. An adapter that does not run
+//! its suite does not exist.
+//!
+//! A suite takes a factory and makes a fresh, empty adapter for each check. It runs all checks, each as a task of its own
+//! on the tokio runtime it is called in, and then fails with the name, the expectation and the finding of every check
+//! that the adapter broke. Tokio's time must not be paused: it is the guard against a check that hangs.
+
+mod bench;
+pub mod clock;
+pub mod customer_store;
+pub mod event_queue;
+mod expect;
+pub mod ids;
+pub mod key_store;
+pub mod tenant_source;
+pub mod ticket_store;
+
+use std::{any::Any, future::Future, ops::Deref, sync::Arc, time::Duration};
+
+use futures_util::{FutureExt, future::BoxFuture};
+use switchboard_core::ports::{EventQueue, TicketStore};
+
+use crate::world::FixedClock;
+
+pub use clock::clock;
+pub use customer_store::customer_store;
+pub use event_queue::event_queue;
+pub use ids::ids;
+pub use key_store::key_store;
+pub use tenant_source::tenant_source;
+pub use ticket_store::ticket_store;
+
+/// Real time after which a check counts as hanging: generous, for slow disks and busy machines.
+const CHECK_TIME: Duration = Duration::from_secs(120);
+
+/// An adapter, and the way to start it again on the same data.
+pub struct UnderTest<T> {
+    // The order matters: the adapter goes before what `open` keeps alive for it, such as a temporary folder.
+    adapter: T,
+    open: Arc<dyn Fn() -> BoxFuture<'static, T> + Send + Sync>,
+}
+
+impl<T> UnderTest<T> {
+    /// Starts the adapter with `open`, which later starts it again on the same data: as a new process would after the
+    /// first one was killed, so without a farewell of the first. Everything that the adapter holds is dropped before.
+    pub async fn open<F>(open: impl Fn() -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = T> + Send + 'static,
+    {
+        let adapter = open().await;
+        Self { adapter, open: Arc::new(move || open().boxed()) }
+    }
+
+    /// The process dies and is started again.
+    pub async fn restart(self) -> Self {
+        let Self { adapter, open } = self;
+        drop(adapter);
+        Self { adapter: open().await, open }
+    }
+}
+
+impl<T> Deref for UnderTest<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.adapter
+    }
+}
+
+/// What the suites of tickets and events need: both ports on the same data, and the clock that they go by.
+pub struct Stores {
+    /// Tickets and decisions.
+    pub store: Arc<dyn TicketStore>,
+    /// The events that the store writes.
+    pub queue: Arc<dyn EventQueue>,
+    /// The clock of both, for the wall time and for the end of leases.
+    pub clock: Arc<FixedClock>,
+}
+
+/// Runs checks one after the other and keeps what they found.
+struct Suite {
+    port: &'static str,
+    run: usize,
+    broken: Vec<String>,
+}
+
+impl Suite {
+    fn new(port: &'static str) -> Self {
+        Self { port, run: 0, broken: Vec::new() }
+    }
+
+    async fn check<T, F>(&mut self, name: &str, test: T, check: impl FnOnce(T) -> F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        self.run += 1;
+        let mut task = tokio::spawn(check(test));
+        match tokio::time::timeout(CHECK_TIME, &mut task).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => self.broken.push(format!("{name}: {}", message(error))),
+            Err(_) => {
+                task.abort();
+                self.broken.push(format!("{name}: hangs, it did not end within {} s", CHECK_TIME.as_secs()));
+            }
+        }
+    }
+
+    fn finish(self) {
+        let (port, run, broken) = (self.port, self.run, self.broken.len());
+        assert!(broken == 0, "{broken} of {run} checks of the contract of {port} fail:\n\n{}\n", self.broken.join("\n\n"));
+    }
+}
+
+fn message(error: tokio::task::JoinError) -> String {
+    let payload: Box<dyn Any + Send> = match error.try_into_panic() {
+        Ok(payload) => payload,
+        Err(error) => return error.to_string(),
+    };
+    match (payload.downcast_ref::<String>(), payload.downcast_ref::<&str>()) {
+        (Some(text), _) => text.clone(),
+        (None, Some(text)) => (*text).to_owned(),
+        (None, None) => "panicked".to_owned(),
+    }
+}
+
+/// Runs each check with what `$make` makes for it.
+macro_rules! run_checks {
+    ($port:literal, $make:expr, [$($check:path,)*]) => {{
+        let mut suite = $crate::contracts::Suite::new($port);
+        $(suite.check(stringify!($check), $make, $check).await;)*
+        suite.finish();
+    }};
+}
+
+use run_checks;
