@@ -23,7 +23,14 @@ pub enum JsonError {
 }
 
 /// Parses `bytes` into `T`. A wrong type, a missing or an unknown field is told with its JSON pointer.
+///
+/// The input must be an object: serde's derived code would also take the fields of a struct as a list, in their order.
 pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, JsonError> {
+    if let Some(first) = bytes.iter().find(|byte| !byte.is_ascii_whitespace())
+        && b"[\"-0123456789tfn".contains(first)
+    {
+        return Err(JsonError::Shape(FieldError::new("", "must be a JSON object")));
+    }
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
     let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
         let pointer = pointer(error.path());
@@ -115,7 +122,10 @@ mod tests {
         check("{\"inner\":\n[", "line 2, column 1: EOF while parsing a list");
         check(r#"{"inner":[]} x"#, "line 1, column 14: trailing characters");
         check("", "line 1, column 0: EOF while parsing a value");
-        check(&"[".repeat(100_000), "/: invalid type: sequence, expected struct Outer");
+        check(&format!("{{\"inner\":{}", "[".repeat(100_000)), "/inner/0/0: invalid type: sequence, expected a string");
+        for no_object in ["[]", " [1]", "null", "\"text\"", "1"] {
+            check(no_object, "/: must be a JSON object");
+        }
     }
 
     #[test]

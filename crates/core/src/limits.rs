@@ -22,6 +22,12 @@ pub const URL_CHARS: usize = 2_000;
 pub const TICKET_BODY_BYTES: usize = 1024 * 1024;
 /// Tickets of one batch.
 pub const BATCH_TICKETS: usize = 1_000;
+/// Tickets of a batch that are stored in one write, so that others need not wait for all of them.
+pub const ACCEPT_AT_ONCE: usize = 200;
+/// Batches that are read at the same time; each may hold a whole body in memory.
+pub const BATCHES_AT_ONCE: usize = 4;
+/// Time for a request's body to arrive.
+pub const BODY_TIME: Duration = Duration::from_secs(30);
 /// Bytes of a batch's body.
 pub const BATCH_BODY_BYTES: usize = 50 * 1024 * 1024;
 /// Tickets of one page of a list.
@@ -63,4 +69,4 @@ pub const EVENT_RETENTION: Duration = Duration::from_secs(7 * 24 * 3600);
 /// Bytes of a tenant's configuration.
 pub const TENANT_CONFIG_BYTES: usize = 4 * 1024 * 1024;
 /// Bytes that one tenant's pattern may take when compiled.
-pub const PATTERN_BYTES: usize = 256 * 1024;
+pub const PATTERN_BYTES: usize = 1024 * 1024;

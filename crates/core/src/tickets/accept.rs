@@ -6,6 +6,7 @@ use crate::{
     error::{Error, ErrorKind, FieldError, Result},
     event::{Event, EventDetail, TicketReceived},
     ids::{CorrelationId, IdempotencyKey, TicketId},
+    limits,
     ports::{Accepted, NewTicket, TenantScope},
 };
 
@@ -65,8 +66,11 @@ pub async fn accept(
             Err(mistakes) => outcomes.push(Some(Err(NotAccepted::Invalid(mistakes)))),
         }
     }
-    let new = valid.iter().map(|ticket| new_ticket(app, scope, ticket)).collect::<Vec<_>>();
-    let stored = if new.is_empty() { Vec::new() } else { app.tickets.accept(scope, new).await? };
+    let mut stored = Vec::with_capacity(valid.len());
+    for tickets in valid.chunks(limits::ACCEPT_AT_ONCE) {
+        let new = tickets.iter().map(|ticket| new_ticket(app, scope, ticket)).collect();
+        stored.extend(app.tickets.accept(scope, new).await?);
+    }
     let mut stored = valid.into_iter().zip(stored);
     let mut next_stored = || match stored.next() {
         Some((ticket, result)) => receipt(&ticket, result?),

@@ -3,11 +3,13 @@
 use std::{ops::Deref, sync::Arc, time::Duration};
 
 use switchboard_core::{
+    error::Error,
     event::Event,
     ids::TicketId,
     limits,
-    ports::{Accepted, DeadLetter, Decided, EventFilter, Lease, Leased, NewTicket, TenantScope, TicketFile},
+    ports::{Accepted, Clock, DeadLetter, Decided, EventFilter, Lease, Leased, NewTicket, SyncChange, TenantScope, TicketFile},
     tickets::{Decision, Ticket},
+    time::Timestamp,
 };
 
 use super::{
@@ -49,6 +51,11 @@ impl Bench {
     /// The process dies and is started again on the same data.
     pub(crate) async fn restart(self) -> Self {
         Self { test: self.test.restart().await, ..self }
+    }
+
+    /// The wall clock.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.now()
     }
 
     /// Lets every lease of [`limits::LEASE_TIME`] end.
@@ -95,7 +102,7 @@ impl Bench {
         leased.remove(0)
     }
 
-    /// Leases everything that is due and gives what is about `ticket`.
+    /// Leases one event that waits to be run alone.
     pub(crate) async fn lease_suspect(&self) -> Option<Leased> {
         expect_ok("lease_suspect", self.queue.lease_suspect(limits::LEASE_TIME).await)
     }
@@ -151,6 +158,24 @@ impl Bench {
         let decision = sample::decision(ticket, self.ids.as_ref());
         self.decide(scope, ticket, &decision, &received.lease).await;
         (decision, self.lease_only("after decide").await)
+    }
+
+    /// Records what the write-back of acme's `ticket` came to, with the event that belongs to it; gives that event.
+    pub(crate) async fn record_sync(
+        &self,
+        ticket: &Ticket,
+        decision: &Decision,
+        change: SyncChange,
+        lease: &Lease,
+    ) -> Result<Option<Event>, Error> {
+        let (scope, ids) = (&self.acme, self.ids.as_ref());
+        let event = match &change {
+            SyncChange::Succeeded { receipt } => Some(sample::synced(scope, ticket, decision, receipt, ids)),
+            SyncChange::Failed { error } => Some(sample::sync_failed(scope, ticket, decision, error, ids)),
+            SyncChange::Retry { .. } => None,
+        };
+        let id = &decision.decision_id;
+        self.store.record_sync(scope, &ticket.id, id, change, event.clone(), lease).await.map(|()| event)
     }
 
     pub(crate) async fn dead(&self, scope: &TenantScope) -> Vec<DeadLetter> {

@@ -8,6 +8,7 @@
 mod bench;
 pub mod clock;
 pub mod customer_store;
+pub mod desk;
 pub mod event_queue;
 mod expect;
 pub mod ids;

@@ -44,7 +44,7 @@ static BUILT_IN: LazyLock<Vec<Recogniser>> = LazyLock::new(|| {
             "dates",
             r"(?x)\b(?:\d{4}-\d{2}-\d{2} | \d{1,2}\.\d{1,2}\.\d{4} | \d{1,2}/\d{1,2}/\d{4}
               | (?i:\d{1,2}\.?\s(?:de\s)?(?:jan|feb|mar|mär|apr|may|mai|jun|jul|aug|sep|oct|okt|nov|dec|dez
-                  |ene|abr|ago|dic)[\p{Alphabetic}]{0,8}(?:\s(?:de\s)?\d{4})?))\b",
+                  |ene|abr|ago|dic)[a-zà-ž]{0,8}(?:\s(?:de\s)?\d{4})?))\b",
         ),
         (
             "money",
@@ -54,9 +54,9 @@ static BUILT_IN: LazyLock<Vec<Recogniser>> = LazyLock::new(|| {
         ("phones", r"(?:\+|\b00|\B\(|\b)\d[\d\s()./-]{6,20}\d\b"),
         (
             "addresses",
-            r"(?x)\b\d{1,5}\s(?:[A-Z][\p{Alphabetic}]{1,30}\s){1,3}(?:Street|St|Road|Rd|Avenue|Ave|Lane|Ln|Drive|Dr|Way|Court|Square)\b
-              | \b[A-ZÄÖÜ][\p{Alphabetic}-]{1,40}(?:straße|strasse|str\.|weg|platz|allee|gasse)\s\d{1,4}[a-z]?\b
-              | \b(?:Calle|Avenida|Av\.|Plaza|Paseo)\s(?:[\p{Alphabetic}]{1,30}\s?){1,4},?\s?\d{1,4}\b",
+            r"(?x)\b\d{1,5}\s(?:[A-Z][A-Za-zÀ-ž]{1,30}\s){1,3}(?:Street|St|Road|Rd|Avenue|Ave|Lane|Ln|Drive|Dr|Way|Court|Square)\b
+              | \b[A-ZÄÖÜ][A-Za-zÀ-ž-]{1,40}(?:straße|strasse|str\.|weg|platz|allee|gasse)\s\d{1,4}[a-z]?\b
+              | \b(?:Calle|Avenida|Av\.|Plaza|Paseo)\s(?:[A-Za-zÀ-ž]{1,30}\s?){1,4},?\s?\d{1,4}\b",
         ),
         ("error_codes", r"\b[A-Z]{2,12}-\d{1,8}\b"),
     ];
@@ -112,12 +112,13 @@ fn find(recogniser: &Recogniser, text: &str, taken: &mut Vec<Range<usize>>, foun
         if value.chars().count() > limits::ENTITY_CHARS || value.chars().any(char::is_control) {
             continue;
         }
+        // What only looks like one is not given to a later kind either: a date that does not exist is no phone number.
+        taken.push(range);
         let normalized = match normalize::normalize(recogniser.kind.as_str(), value) {
             normalize::Verdict::Form(form) => Some(form),
             normalize::Verdict::AsWritten => None,
             normalize::Verdict::NotOne => continue,
         };
-        taken.push(range);
         let values = found.0.entry(recogniser.kind.clone()).or_default();
         let entity = Entity { value: value.to_owned(), normalized };
         if values.len() < limits::ENTITIES_PER_KIND && !values.contains(&entity) {

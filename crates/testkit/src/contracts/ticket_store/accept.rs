@@ -1,4 +1,9 @@
-use std::{collections::BTreeMap, future::Future, pin::pin, task::Context};
+use std::{
+    collections::BTreeMap,
+    future::Future,
+    pin::pin,
+    task::{Context, Waker},
+};
 
 use switchboard_core::{
     limits,
@@ -168,9 +173,8 @@ pub(super) async fn a_call_dropped_half_way_happened_wholly_or_not_at_all(bench:
         let ticket = sample::ticket(polls);
         {
             let mut call = pin!(bench.store.accept(&bench.acme, vec![bench.new_ticket(&bench.acme, ticket.clone())]));
-            let mut context = Context::from_waker(std::task::Waker::noop());
             for _ in 0..polls {
-                if call.as_mut().poll(&mut context).is_ready() {
+                if call.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready() {
                     break;
                 }
                 tokio::task::yield_now().await;

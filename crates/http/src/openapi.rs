@@ -1,0 +1,56 @@
+use utoipa::{
+    Modify, OpenApi,
+    openapi::{
+        OpenApi as Document,
+        security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme},
+    },
+};
+
+use crate::routes;
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Switchboard",
+        description = "Routes support tickets: send one in, and get back which team has it, how urgent it is, and why.\n\n\
+            Every error is a problem document (RFC 9457) whose `errors` name the fields. Every answer carries \
+            `x-correlation-id`; send your own to follow a request.",
+        license(name = "Apache-2.0", identifier = "Apache-2.0"),
+    ),
+    modifiers(&Keys),
+    tags(
+        (name = "tickets", description = "Send tickets in and read what became of them."),
+        (name = "operations", description = "Health and metrics."),
+    ),
+)]
+pub(crate) struct Base;
+
+struct Keys;
+
+impl Modify for Keys {
+    fn modify(&self, document: &mut Document) {
+        let components = document.components.get_or_insert_default();
+        let header = SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::new("x-api-key")));
+        let bearer = SecurityScheme::Http(HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build());
+        components.add_security_scheme("api_key", header);
+        components.add_security_scheme("bearer", bearer);
+    }
+}
+
+/// The OpenAPI document of all routes, generated from their code.
+pub fn document() -> Document {
+    routes::documented().split_for_parts().1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_committed_document_is_current() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/openapi.json");
+        let committed = std::fs::read_to_string(path).unwrap_or_default();
+        let generated = format!("{}\n", document().to_pretty_json().unwrap());
+        assert!(committed == generated, "crates/http/openapi.json is out of date: run `cargo xtask openapi`");
+    }
+}

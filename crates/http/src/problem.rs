@@ -1,0 +1,127 @@
+use axum::{
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use serde::Serialize;
+use switchboard_core::{
+    error::{Error, ErrorKind, FieldError, PublicCode, Retry},
+    json::JsonError,
+    tickets::accept::NotAccepted,
+};
+use utoipa::ToSchema;
+
+/// A problem document (RFC 9457), the form of every error answer.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Problem {
+    /// Names the kind of problem: `urn:switchboard:problem:` and a code.
+    #[serde(rename = "type")]
+    #[schema(example = "urn:switchboard:problem:invalid_field")]
+    pub problem_type: String,
+    /// The same sentence each time this kind of problem occurs.
+    pub title: String,
+    /// The HTTP status.
+    pub status: u16,
+    /// What happened this time, and what to do about it.
+    pub detail: String,
+    /// Each mistake with its place.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    pub errors: Vec<FieldError>,
+    #[serde(skip)]
+    retry_after: Option<u64>,
+}
+
+impl Problem {
+    /// A problem of the public table.
+    pub fn new(code: PublicCode, detail: impl Into<String>) -> Self {
+        Self {
+            problem_type: format!("urn:switchboard:problem:{}", code.code()),
+            title: code.title().to_owned(),
+            status: code.status(),
+            detail: detail.into(),
+            errors: Vec::new(),
+            retry_after: match code {
+                PublicCode::Unavailable | PublicCode::TooManyRequests => Some(1),
+                PublicCode::StorageFull => Some(30),
+                _ => None,
+            },
+        }
+    }
+
+    /// The same problem with its mistakes; the detail tells the first of them.
+    pub fn with_errors(mut self, errors: Vec<FieldError>) -> Self {
+        self.errors = errors;
+        self
+    }
+
+    /// Mistakes in a body.
+    pub fn invalid_fields(errors: Vec<FieldError>) -> Self {
+        let detail = match errors.as_slice() {
+            [one] => one.to_string(),
+            many => format!("{} mistakes, see errors", many.len()),
+        };
+        Self::new(PublicCode::InvalidField, detail).with_errors(errors)
+    }
+
+    /// A mistake in a parameter.
+    pub fn invalid_parameter(name: &str, detail: impl Into<String>) -> Self {
+        let error = FieldError::new(format!("/{name}"), detail);
+        Self::new(PublicCode::InvalidParameter, error.to_string()).with_errors(vec![error])
+    }
+}
+
+impl From<Error> for Problem {
+    fn from(error: Error) -> Self {
+        let code = PublicCode::from(error.kind());
+        let mut problem = match error.kind() {
+            // What broke inside is for the log; the caller gets the correlation id to ask with.
+            ErrorKind::Refused | ErrorKind::BadAnswer | ErrorKind::LeaseLost | ErrorKind::Internal => {
+                tracing::error!(error = error.report(), "a request failed");
+                Self::new(code, "the failure is logged under the correlation id; please try again or report it")
+            }
+            _ => Self::new(code, error.to_string()),
+        };
+        if let Retry::After(wait) = error.retry() {
+            problem.retry_after = Some(wait.as_secs().max(1));
+        }
+        problem
+    }
+}
+
+impl From<JsonError> for Problem {
+    fn from(error: JsonError) -> Self {
+        match error {
+            JsonError::Syntax { .. } => Self::new(PublicCode::MalformedJson, error.to_string())
+                .with_errors(vec![FieldError::new("", error.to_string())]),
+            JsonError::Shape(mistake) => Self::invalid_fields(vec![mistake]),
+        }
+    }
+}
+
+impl From<NotAccepted> for Problem {
+    fn from(error: NotAccepted) -> Self {
+        match error {
+            NotAccepted::Invalid(mistakes) => Self::invalid_fields(mistakes),
+            NotAccepted::Conflict { message, differences } => {
+                Self::new(PublicCode::Conflict, message).with_errors(differences)
+            }
+            NotAccepted::Failed(error) => error.into(),
+        }
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        // invariant: a struct of strings and numbers always serialises
+        let body = serde_json::to_vec(&self).unwrap_or_default();
+        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let mut response = (status, [(header::CONTENT_TYPE, "application/problem+json")], body).into_response();
+        if let Some(seconds) = self.retry_after {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if status == StatusCode::UNAUTHORIZED {
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        response
+    }
+}

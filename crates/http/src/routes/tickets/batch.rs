@@ -1,0 +1,140 @@
+use axum::{
+    Json,
+    body::Body,
+    extract::State,
+    http::{HeaderMap, StatusCode},
+};
+use serde::Serialize;
+use serde_json::value::RawValue;
+use switchboard_core::{
+    access::Scope,
+    error::{FieldError, PublicCode},
+    json, limits,
+    tickets::{accept::accept, draft::TicketDraft},
+};
+use utoipa::ToSchema;
+
+use super::create::AcceptedTicket;
+use crate::{
+    HttpState, Problem,
+    auth::Caller,
+    body::{self, Media},
+    correlation::Correlation,
+};
+
+/// What became of each ticket of a batch.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct BatchAnswer {
+    /// How many are on disk.
+    accepted: usize,
+    /// How many were refused.
+    refused: usize,
+    /// A result for each ticket, in order.
+    results: Vec<BatchResult>,
+}
+
+/// What became of one ticket of a batch.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+pub(crate) enum BatchResult {
+    /// It is on disk.
+    Accepted(AcceptedTicket),
+    /// It was refused; the others are not concerned.
+    Refused {
+        /// Always `refused`.
+        status: &'static str,
+        /// Why.
+        error: Problem,
+    },
+}
+
+/// Send many tickets in
+///
+/// Up to 1,000 tickets, as a JSON array or as one JSON object a line. A bad one does not reject the others.
+#[utoipa::path(
+    post, path = "/tickets/batch", tag = "tickets",
+    request_body(content(
+        (Vec<TicketDraft> = "application/json"),
+        (String = "application/x-ndjson"),
+    )),
+    responses(
+        (status = 202, description = "A result for each ticket.", body = BatchAnswer),
+        (status = 400, description = "No JSON.", body = Problem, content_type = "application/problem+json"),
+        (status = 401, description = "The key is missing or not valid.", body = Problem, content_type = "application/problem+json"),
+        (status = 403, description = "The key lacks the scope `tickets:write`.", body = Problem, content_type = "application/problem+json"),
+        (status = 413, description = "The body is over 50 MiB.", body = Problem, content_type = "application/problem+json"),
+        (status = 415, description = "The body is announced as something else.", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "No array, or over 1,000 tickets.", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "Other batches are being read; try again after `Retry-After`.", body = Problem, content_type = "application/problem+json"),
+        (status = 507, description = "The disk is full.", body = Problem, content_type = "application/problem+json"),
+    ),
+    security(("api_key" = []), ("bearer" = [])),
+)]
+pub(crate) async fn create_tickets(
+    State(state): State<HttpState>,
+    Caller(principal): Caller,
+    Correlation(correlation_id): Correlation,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<(StatusCode, Json<BatchAnswer>), Problem> {
+    let scope = principal.allow(Scope::TicketsWrite)?;
+    let media = body::media(&headers, &[Media::Json, Media::NdJson])?;
+    let busy = || Problem::new(PublicCode::Unavailable, "other batches are being read; try again in a moment");
+    let _permit = state.batches.try_acquire().map_err(|_| busy())?;
+    let bytes = body::read(&state, &headers, body, limits::BATCH_BODY_BYTES).await?;
+    let parsed = match media {
+        Media::Json => array(&bytes)?,
+        Media::NdJson => lines(&bytes),
+    };
+    if parsed.len() > limits::BATCH_TICKETS {
+        let detail = format!("has {} tickets; at most {} are allowed in one batch", parsed.len(), limits::BATCH_TICKETS);
+        return Err(Problem::invalid_fields(vec![FieldError::new("", detail)]));
+    }
+    let mut drafts = Vec::with_capacity(parsed.len());
+    let mut refused = Vec::with_capacity(parsed.len());
+    for one in parsed {
+        match one {
+            Ok(draft) => {
+                drafts.push(draft);
+                refused.push(None);
+            }
+            Err(problem) => refused.push(Some(problem)),
+        }
+    }
+    let mut outcomes = accept(state.app(), &scope, &correlation_id, None, drafts).await?.into_iter();
+    let results: Vec<_> = refused
+        .into_iter()
+        .map(|refused| match refused {
+            Some(problem) => BatchResult::Refused { status: "refused", error: problem },
+            None => match outcomes.next() {
+                Some(Ok(receipt)) => BatchResult::Accepted(receipt.into()),
+                Some(Err(error)) => BatchResult::Refused { status: "refused", error: error.into() },
+                None => {
+                    let error = Problem::new(PublicCode::Internal, "the ticket got no answer");
+                    BatchResult::Refused { status: "refused", error }
+                }
+            },
+        })
+        .collect();
+    let accepted = results.iter().filter(|result| matches!(result, BatchResult::Accepted(_))).count();
+    let answer = BatchAnswer { accepted, refused: results.len() - accepted, results };
+    Ok((StatusCode::ACCEPTED, Json(answer)))
+}
+
+type Parsed = Vec<Result<TicketDraft, Problem>>;
+
+fn array(bytes: &[u8]) -> Result<Parsed, Problem> {
+    let items: Vec<&RawValue> = serde_json::from_slice(bytes).map_err(|error| match error.classify() {
+        serde_json::error::Category::Data => {
+            Problem::invalid_fields(vec![FieldError::new("", "must be a JSON array of tickets")])
+        }
+        _ => Problem::new(PublicCode::MalformedJson, error.to_string()),
+    })?;
+    Ok(items.into_iter().map(|item| json::parse(item.get().as_bytes()).map_err(Problem::from)).collect())
+}
+
+fn lines(bytes: &[u8]) -> Parsed {
+    let lines = bytes.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty());
+    // One more than allowed is enough to see that there are too many.
+    lines.take(limits::BATCH_TICKETS + 1).map(|line| json::parse(line).map_err(Problem::from)).collect()
+}

@@ -1,0 +1,91 @@
+use axum::{
+    Json,
+    body::Body,
+    extract::State,
+    http::{HeaderMap, StatusCode},
+};
+use serde::Serialize;
+use switchboard_core::{
+    access::Scope,
+    error::PublicCode,
+    ids::{CorrelationId, IdempotencyKey, TicketId},
+    json, limits,
+    tickets::{
+        accept::{Receipt, accept},
+        draft::TicketDraft,
+    },
+};
+use utoipa::ToSchema;
+
+use crate::{
+    HttpState, Problem,
+    auth::Caller,
+    body::{self, Media},
+    correlation::Correlation,
+};
+
+/// A ticket is on disk and will be decided.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct AcceptedTicket {
+    /// The ticket.
+    pub(super) ticket_id: TicketId,
+    /// The request that brought it; the first one, when this one repeats it.
+    pub(super) correlation_id: CorrelationId,
+    /// Always `accepted`.
+    pub(super) status: &'static str,
+}
+
+impl From<Receipt> for AcceptedTicket {
+    fn from(receipt: Receipt) -> Self {
+        Self { ticket_id: receipt.ticket_id, correlation_id: receipt.correlation_id, status: "accepted" }
+    }
+}
+
+/// Send a ticket in
+///
+/// The answer comes once the ticket is safely on disk. Sending the same ticket again, with the same `ticket_id` or the same
+/// `Idempotency-Key`, is harmless and gets the same answer.
+#[utoipa::path(
+    post, path = "/tickets", tag = "tickets",
+    request_body = TicketDraft,
+    params(
+        ("Idempotency-Key" = Option<String>, Header, description = "Makes a repetition harmless also under another `ticket_id`."),
+        ("x-correlation-id" = Option<String>, Header, description = "Follows the request through everything that it causes."),
+    ),
+    responses(
+        (status = 202, description = "It is on disk and will be decided.", body = AcceptedTicket),
+        (status = 400, description = "No JSON, or a header is not valid.", body = Problem, content_type = "application/problem+json"),
+        (status = 401, description = "The key is missing or not valid.", body = Problem, content_type = "application/problem+json"),
+        (status = 403, description = "The key lacks the scope `tickets:write`.", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "The id stands for other content already; `errors` tells what differs.", body = Problem, content_type = "application/problem+json"),
+        (status = 413, description = "The body is over 1 MiB.", body = Problem, content_type = "application/problem+json"),
+        (status = 415, description = "The body is announced as something else than JSON.", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "A field is missing, unknown, of the wrong type, or out of its limits.", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "Too much is waiting; try again after `Retry-After`.", body = Problem, content_type = "application/problem+json"),
+        (status = 507, description = "The disk is full.", body = Problem, content_type = "application/problem+json"),
+    ),
+    security(("api_key" = []), ("bearer" = [])),
+)]
+pub(crate) async fn create_ticket(
+    State(state): State<HttpState>,
+    Caller(principal): Caller,
+    Correlation(correlation_id): Correlation,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<(StatusCode, Json<AcceptedTicket>), Problem> {
+    let scope = principal.allow(Scope::TicketsWrite)?;
+    body::media(&headers, &[Media::Json])?;
+    let key = idempotency_key(&headers)?;
+    let bytes = body::read(&state, &headers, body, limits::TICKET_BODY_BYTES).await?;
+    let draft: TicketDraft = json::parse(&bytes)?;
+    let outcome = accept(state.app(), &scope, &correlation_id, key, vec![draft]).await?.pop();
+    let receipt = outcome.ok_or_else(|| Problem::new(PublicCode::Internal, "the ticket got no answer"))??;
+    Ok((StatusCode::ACCEPTED, Json(receipt.into())))
+}
+
+fn idempotency_key(headers: &HeaderMap) -> Result<Option<IdempotencyKey>, Problem> {
+    let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
+    let refuse = |detail: String| Problem::invalid_parameter("Idempotency-Key", detail);
+    let text = value.to_str().map_err(|_| refuse("must be plain ASCII".to_owned()))?;
+    text.parse().map(Some).map_err(|error: switchboard_core::ids::InvalidId| refuse(error.to_string()))
+}

@@ -1,0 +1,36 @@
+use std::sync::Arc;
+
+use switchboard_core::{access::Pepper, app::App, limits};
+use tokio::sync::Semaphore;
+
+/// What the routes need beside the core.
+pub struct Service {
+    /// The core's ports.
+    pub app: App,
+    /// The server's secret in key hashes.
+    pub pepper: Pepper,
+    /// Where this runs: `development`, `production`, …
+    pub environment: String,
+    /// Whether `/metrics` asks for a key with the scope `metrics:read`.
+    pub metrics_need_key: bool,
+    /// Writes the metrics in Prometheus' text format.
+    pub render_metrics: Box<dyn Fn() -> String + Send + Sync>,
+}
+
+/// Shared by all requests.
+#[derive(Clone)]
+pub struct HttpState {
+    pub(crate) service: Arc<Service>,
+    pub(crate) batches: Arc<Semaphore>,
+}
+
+impl HttpState {
+    /// The state of one server.
+    pub fn new(service: Service) -> Self {
+        Self { service: Arc::new(service), batches: Arc::new(Semaphore::new(limits::BATCHES_AT_ONCE)) }
+    }
+
+    pub(crate) fn app(&self) -> &App {
+        &self.service.app
+    }
+}
