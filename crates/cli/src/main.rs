@@ -1,1 +1,28 @@
-fn main() {}
+//! Switchboard in one binary. `switchboard serve` starts the server; the other commands look at its data, change it, or
+//! route tickets without it. This crate wires the core to its adapters and talks to the terminal; it decides nothing.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command-line program talks to its terminal")]
+
+mod args;
+mod commands;
+mod data;
+mod demo;
+mod output;
+mod settings;
+mod wire;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::args::Args;
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    match commands::run(args) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -53,6 +53,7 @@ impl HttpCustomers {
             credential: token,
             headers,
             body: None,
+            reads_body: true,
             time: TIME,
         };
         let answer = self.outbound.send(request).await?;

@@ -49,6 +49,8 @@ pub struct Request<'a> {
     pub headers: Vec<(HeaderName, HeaderValue)>,
     /// A body in JSON.
     pub body: Option<Vec<u8>>,
+    /// Whether the body of a success is read; if not, it may be anything.
+    pub reads_body: bool,
     /// The time for all of it: name, connection, request, answer.
     pub time: Duration,
 }
@@ -80,7 +82,7 @@ impl Outbound {
     /// Errors: `Invalid` when the host may not be called, `Unavailable` when there is no connection, `Timeout`, and
     /// `BadAnswer` when the answer to a success is larger than [`limits::ANSWER_BYTES`].
     pub async fn send(&self, request: Request<'_>) -> Result<Answer> {
-        let Request { method, url, who, credential, headers, body, time } = request;
+        let Request { method, url, who, credential, headers, body, reads_body, time } = request;
         let client = self.client_for(&url, who)?;
         let host = url.host_str().unwrap_or_default().to_owned();
         let mut call = client
@@ -105,6 +107,9 @@ impl Outbound {
             who: who.to_owned(),
             credential: credential.cloned(),
         };
+        if status.is_success() && !reads_body {
+            return Ok(answer);
+        }
         match read(response, who, &host).await {
             Ok(body) => Ok(Answer { body: Untrusted::new(body), ..answer }),
             // The status of a failure says enough.
@@ -168,9 +173,8 @@ fn wish(response: &Response) -> Option<Duration> {
 }
 
 async fn read(mut response: Response, who: &str, host: &str) -> Result<Vec<u8>> {
-    let too_large = || {
-        Error::new(ErrorKind::BadAnswer, format!("{who} answered with more than {} bytes", limits::ANSWER_BYTES))
-    };
+    let too_large =
+        || Error::new(ErrorKind::BadAnswer, format!("{who} answered with more than {} bytes", limits::ANSWER_BYTES));
     let announced = response.content_length().unwrap_or(0);
     if usize::try_from(announced).is_ok_and(|length| length > limits::ANSWER_BYTES) {
         return Err(too_large());

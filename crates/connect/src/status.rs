@@ -81,6 +81,7 @@ impl HttpStatus {
             credential: token,
             headers,
             body: Some(body),
+            reads_body: true,
             time: TIME,
         };
         let report: WireReport = self.outbound.send(request).await?.success()?.json()?;
@@ -137,9 +138,14 @@ mod tests {
 
     #[test]
     fn ids_of_outages_are_short_and_printable() {
-        for (id, fits) in
-            [("INC-1", true), (&*"x".repeat(64), true), (&*"x".repeat(65), false), ("", false), ("a b", false), ("é", false)]
-        {
+        for (id, fits) in [
+            ("INC-1", true),
+            (&*"x".repeat(64), true),
+            (&*"x".repeat(65), false),
+            ("", false),
+            ("a b", false),
+            ("é", false),
+        ] {
             assert_eq!(OutageId::try_from(id.to_owned()).is_ok(), fits, "{id:?}");
         }
     }

@@ -34,8 +34,10 @@ const WHO: &str = "the web hook";
 /// What the Standard Webhooks specification advises for one delivery.
 const TIME: Duration = Duration::from_secs(15);
 const SECRET_PREFIX: &str = "whsec_";
-const BASE64: GeneralPurpose =
-    GeneralPurpose::new(&STANDARD, GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent));
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
 
 /// Sends each decision as a web hook. `webhook-id` is the decision's id and the body is the same in every repetition, so
 /// that the receiver, who must remember the ids, sees one effect.
@@ -99,6 +101,7 @@ impl Desk for WebhookDesk {
             credential: Some(name),
             headers,
             body: Some(body),
+            reads_body: false,
             time: TIME,
         };
         let answer = self.outbound.send(request).await?;

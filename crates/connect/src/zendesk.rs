@@ -174,6 +174,7 @@ impl Place<'_> {
             credential: Some(self.credential),
             headers: vec![(AUTHORIZATION, self.authorization.clone())],
             body,
+            reads_body: true,
             time: TIME,
         };
         self.outbound.send(request).await

@@ -225,3 +225,45 @@ impl Secrets for MapSecrets {
         Ok(self.0.get(name).map(|value| SecretString::from(value.clone())))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::contracts;
+
+    #[tokio::test]
+    async fn seeded_ids_keep_the_contract() {
+        contracts::ids(async || SeededIds::default()).await;
+    }
+
+    #[tokio::test]
+    async fn a_clock_that_moves_itself_keeps_the_contract() {
+        contracts::clock(async || FixedClock::auto()).await;
+    }
+
+    #[tokio::test]
+    async fn a_sleeper_wakes_when_its_time_has_come() {
+        let clock = FixedClock::new();
+        let sleeper = tokio::spawn(clock.sleep(Duration::from_secs(10)));
+        let given_up = clock.sleep(Duration::from_secs(5));
+        assert_eq!(clock.sleepers(), 2);
+        drop(given_up);
+        tokio::task::yield_now().await;
+        clock.jump(start().plus(Duration::from_secs(60)));
+        clock.advance(Duration::from_millis(9_999));
+        tokio::task::yield_now().await;
+        assert!(!sleeper.is_finished());
+        assert_eq!(clock.sleepers(), 1);
+        clock.advance(Duration::from_millis(1));
+        sleeper.await.unwrap();
+        assert_eq!(clock.now(), start().plus(Duration::from_secs(70)));
+        assert_eq!(clock.sleepers(), 0);
+    }
+
+    #[test]
+    fn the_same_seed_gives_the_same_ids() {
+        let ids = |seed| SeededIds::new(seed).ulid(start());
+        assert_eq!(ids(7), ids(7));
+        assert_ne!(ids(7), ids(8));
+    }
+}

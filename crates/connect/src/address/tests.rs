@@ -146,7 +146,8 @@ fn the_public_internet_is_reached() {
 
 #[test]
 fn what_is_no_address_is_left_to_the_resolver_or_refused_by_the_parser() {
-    for host in ["localhost", "localhost.", "127.0.0.1.nip.io", "metadata.google.internal", "1.2.3.4.5", "256.1.1.1", "[::1"]
+    for host in
+        ["localhost", "localhost.", "127.0.0.1.nip.io", "metadata.google.internal", "1.2.3.4.5", "256.1.1.1", "[::1"]
     {
         assert_eq!(verdict(host), None, "{host}");
     }

@@ -60,8 +60,7 @@ impl Answer {
     /// The body as JSON; anything else is `BadAnswer`.
     pub fn json<T: DeserializeOwned + Closed>(&self) -> Result<T> {
         let read = self.body.read_as(|bytes| {
-            serde_json::from_slice(bytes)
-                .map_err(|error| NotTheJson { line: error.line(), column: error.column() })
+            serde_json::from_slice(bytes).map_err(|error| NotTheJson { line: error.line(), column: error.column() })
         });
         read.map_err(|NotTheJson { line, column }| {
             let message = format!("{} answered something unexpected at line {line}, column {column}", self.who);

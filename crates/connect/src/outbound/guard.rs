@@ -105,9 +105,13 @@ fn known_cause(error: &(dyn std::error::Error + 'static)) -> Option<Cause> {
     if let Some(trouble) = error.downcast_ref::<NameTrouble>() {
         return Some(Cause::Name(*trouble));
     }
+    if let Some(tls) = error.downcast_ref::<rustls::Error>() {
+        return Some(Cause::Tls(tls_words(tls)));
+    }
+    // An I/O error hides what it wraps from `source`, and wrappers are wrapped.
     let error = error.downcast_ref::<io::Error>()?;
-    match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
-        Some(tls) => Some(Cause::Tls(tls_words(tls))),
+    match error.get_ref() {
+        Some(inner) => known_cause(inner),
         None => Some(Cause::Io(error.kind())),
     }
 }

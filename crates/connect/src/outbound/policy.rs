@@ -101,7 +101,8 @@ mod tests {
 
     #[test]
     fn what_is_no_host_is_refused_by_name() {
-        for entry in ["", ":80", "http://crm", "crm/path", "crm:port", "crm:99999", "a b", " crm", "user@crm", "a:1:2"] {
+        for entry in ["", ":80", "http://crm", "crm/path", "crm:port", "crm:99999", "a b", " crm", "user@crm", "a:1:2"]
+        {
             let policy = OutboundPolicy { allow_hosts: vec![entry.to_owned()] };
             let error = policy.parse().err().unwrap_or_else(|| panic!("{entry:?} is taken"));
             assert!(error.to_string().starts_with("outbound.allow_hosts: "), "{error}");

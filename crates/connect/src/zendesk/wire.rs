@@ -113,8 +113,8 @@ impl TryFrom<String> for Stamp {
     type Error = &'static str;
 
     fn try_from(text: String) -> Result<Self, Self::Error> {
-        let fits =
-            (1..=40).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit() || b"TZ:+-.".contains(&byte));
+        let fits = (1..=40).contains(&text.len())
+            && text.bytes().all(|byte| byte.is_ascii_digit() || b"TZ:+-.".contains(&byte));
         if fits { Ok(Self(text)) } else { Err("must be a time") }
     }
 }

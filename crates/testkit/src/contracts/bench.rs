@@ -7,7 +7,10 @@ use switchboard_core::{
     event::Event,
     ids::TicketId,
     limits,
-    ports::{Accepted, Clock, DeadLetter, Decided, EventFilter, Lease, Leased, NewTicket, SyncChange, TenantScope, TicketFile},
+    ports::{
+        Accepted, Clock, DeadLetter, Decided, EventFilter, Lease, Leased, NewTicket, SyncChange, TenantScope,
+        TicketFile,
+    },
     tickets::{Decision, Ticket},
     time::Timestamp,
 };

@@ -10,14 +10,18 @@ use crate::sample;
 type Shared = Arc<dyn Clock>;
 
 /// Runs the contract of `Clock` for a clock that runs by itself: the machine's, or [`crate::world::FixedClock::auto`].
-pub async fn clock(make: impl AsyncFn() -> Arc<dyn Clock>) {
-    run_checks!("Clock", make().await, [
-        monotonic_time_never_goes_back,
-        the_wall_clock_tells_a_time_of_this_century,
-        a_sleep_takes_its_time,
-        no_time_is_slept_at_once,
-        a_sleep_may_be_given_up,
-    ]);
+pub async fn clock<C: Clock + 'static>(make: impl AsyncFn() -> C) {
+    run_checks!(
+        "Clock",
+        Arc::new(make().await) as Shared,
+        [
+            monotonic_time_never_goes_back,
+            the_wall_clock_tells_a_time_of_this_century,
+            a_sleep_takes_its_time,
+            no_time_is_slept_at_once,
+            a_sleep_may_be_given_up,
+        ]
+    );
 }
 
 async fn monotonic_time_never_goes_back(clock: Shared) {

@@ -18,14 +18,18 @@ type Store = UnderTest<Arc<dyn CustomerStore>>;
 
 /// Runs the contract of `CustomerStore`; `make` gives a fresh, empty store for each check.
 pub async fn customer_store(make: impl AsyncFn() -> UnderTest<Arc<dyn CustomerStore>>) {
-    run_checks!("CustomerStore", make().await, [
-        a_customer_is_read_back_as_it_was_put,
-        an_absent_customer_is_none,
-        a_customer_is_replaced,
-        each_tenant_has_its_own,
-        a_thousand_customers_in_one_put,
-        nothing_in_one_put,
-    ]);
+    run_checks!(
+        "CustomerStore",
+        make().await,
+        [
+            a_customer_is_read_back_as_it_was_put,
+            an_absent_customer_is_none,
+            a_customer_is_replaced,
+            each_tenant_has_its_own,
+            a_thousand_customers_in_one_put,
+            nothing_in_one_put,
+        ]
+    );
 }
 
 async fn put(store: &Store, scope: &TenantScope, customers: Vec<StoredCustomer>) {

@@ -1,6 +1,6 @@
 //! The contract of [`Desk`]: however often and however unluckily an update is sent, it takes effect once.
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use futures_util::future::join_all;
@@ -48,6 +48,8 @@ pub trait Observed: Send + Sync {
     }
 }
 
+type Shared = Arc<dyn Observed>;
+
 /// How a write fails.
 #[derive(Clone, Copy, Debug)]
 pub enum Breakage {
@@ -61,21 +63,22 @@ pub enum Breakage {
     LostAfter,
 }
 
-/// Runs the contract. `make` makes a fresh desk and ticketing system for each check.
-pub async fn desk<F>(make: impl Fn() -> F)
-where
-    F: Future<Output = Arc<dyn Observed>>,
-{
-    run_checks!("Desk", make().await, [
-        an_update_takes_effect,
-        the_same_update_again_changes_nothing,
-        the_same_update_many_times_at_once_takes_effect_once,
-        an_update_that_failed_before_its_effect_gets_through,
-        an_update_whose_outcome_was_unclear_takes_effect_once,
-        an_update_that_was_dropped_half_way_takes_effect_once,
-        each_decision_about_a_ticket_takes_effect,
-        each_ticket_gets_its_own,
-    ]);
+/// Runs the contract of `Desk`; `make` gives a fresh desk and ticketing system for each check.
+pub async fn desk<O: Observed + 'static>(make: impl AsyncFn() -> O) {
+    run_checks!(
+        "Desk",
+        Arc::new(make().await) as Shared,
+        [
+            an_update_takes_effect,
+            the_same_update_again_changes_nothing,
+            the_same_update_many_times_at_once_takes_effect_once,
+            an_update_that_failed_before_its_effect_gets_through,
+            an_update_whose_outcome_was_unclear_takes_effect_once,
+            an_update_that_was_dropped_half_way_takes_effect_once,
+            each_decision_about_a_ticket_takes_effect,
+            each_ticket_gets_its_own,
+        ]
+    );
 }
 
 /// An update of `ticket` by decision number `n`: team `support`, priority `high`.
@@ -96,14 +99,14 @@ pub fn desk_update(ticket: &TicketId, n: u64) -> DeskUpdate {
     }
 }
 
-async fn an_update_takes_effect(test: Arc<dyn Observed>) {
+async fn an_update_takes_effect(test: Shared) {
     let update = desk_update(&test.ticket(1).await, 1);
     let receipt = expect_ok("update", send(&*test, &update).await);
     expect("the receipt tells something", !receipt.text.is_empty(), receipt);
     expect_effects(&*test, &update, 1).await;
 }
 
-async fn the_same_update_again_changes_nothing(test: Arc<dyn Observed>) {
+async fn the_same_update_again_changes_nothing(test: Shared) {
     let update = desk_update(&test.ticket(1).await, 1);
     for _ in 0..3 {
         expect_ok("update", send(&*test, &update).await);
@@ -111,7 +114,7 @@ async fn the_same_update_again_changes_nothing(test: Arc<dyn Observed>) {
     }
 }
 
-async fn the_same_update_many_times_at_once_takes_effect_once(test: Arc<dyn Observed>) {
+async fn the_same_update_many_times_at_once_takes_effect_once(test: Shared) {
     for n in 1..=5 {
         let update = desk_update(&test.ticket(n).await, n.into());
         let outcomes = join_all((0..AT_ONCE).map(|_| {
@@ -119,20 +122,21 @@ async fn the_same_update_many_times_at_once_takes_effect_once(test: Arc<dyn Obse
             tokio::spawn(async move { send(&*test, &update).await })
         }))
         .await;
-        let outcomes: Vec<_> = outcomes.into_iter().map(|outcome| outcome.expect("a call that does not panic")).collect();
+        let outcomes: Vec<_> =
+            outcomes.into_iter().map(|outcome| outcome.expect("a call that does not panic")).collect();
         expect("one of the calls succeeds", outcomes.iter().any(Result::is_ok), &outcomes);
         outcomes.iter().filter_map(|outcome| outcome.as_ref().err()).for_each(expect_repeatable);
         expect_effects(&*test, &update, 1).await;
     }
 }
 
-async fn an_update_that_failed_before_its_effect_gets_through(test: Arc<dyn Observed>) {
+async fn an_update_that_failed_before_its_effect_gets_through(test: Shared) {
     for (n, way) in (1..).zip([Breakage::BusyBefore, Breakage::LostBefore]) {
         gets_through_once(&*test, n, way).await;
     }
 }
 
-async fn an_update_whose_outcome_was_unclear_takes_effect_once(test: Arc<dyn Observed>) {
+async fn an_update_whose_outcome_was_unclear_takes_effect_once(test: Shared) {
     for (n, way) in (1..).zip([Breakage::FailedAfter, Breakage::LostAfter]) {
         gets_through_once(&*test, n, way).await;
     }
@@ -156,7 +160,7 @@ async fn gets_through_once(test: &dyn Observed, n: u32, way: Breakage) {
     expect_effects(test, &update, 1).await;
 }
 
-async fn an_update_that_was_dropped_half_way_takes_effect_once(test: Arc<dyn Observed>) {
+async fn an_update_that_was_dropped_half_way_takes_effect_once(test: Shared) {
     for n in 1..=20 {
         let update = desk_update(&test.ticket(n).await, n.into());
         let patience = Duration::from_micros(u64::from(n) * 150);
@@ -171,7 +175,7 @@ async fn an_update_that_was_dropped_half_way_takes_effect_once(test: Arc<dyn Obs
     }
 }
 
-async fn each_decision_about_a_ticket_takes_effect(test: Arc<dyn Observed>) {
+async fn each_decision_about_a_ticket_takes_effect(test: Shared) {
     let ticket = test.ticket(1).await;
     let (first, second) = (desk_update(&ticket, 1), desk_update(&ticket, 2));
     for update in [&first, &second, &first, &second] {
@@ -181,7 +185,7 @@ async fn each_decision_about_a_ticket_takes_effect(test: Arc<dyn Observed>) {
     expect_effects(&*test, &second, 1).await;
 }
 
-async fn each_ticket_gets_its_own(test: Arc<dyn Observed>) {
+async fn each_ticket_gets_its_own(test: Shared) {
     let first = desk_update(&test.ticket(1).await, 1);
     let second = desk_update(&test.ticket(2).await, 2);
     expect_ok("update", send(&*test, &first).await);

@@ -14,15 +14,19 @@ use crate::world::start;
 type Shared = Arc<dyn Ids>;
 
 /// Runs the contract of `Ids`; `make` gives a fresh source for each check.
-pub async fn ids(make: impl AsyncFn() -> Arc<dyn Ids>) {
-    run_checks!("Ids", make().await, [
-        ulids_tell_their_time,
-        ulids_grow_within_one_millisecond,
-        ulids_grow_when_the_clock_goes_back,
-        ulids_of_all_threads_differ,
-        filled_bytes_differ,
-        every_byte_is_filled,
-    ]);
+pub async fn ids<I: Ids + 'static>(make: impl AsyncFn() -> I) {
+    run_checks!(
+        "Ids",
+        Arc::new(make().await) as Shared,
+        [
+            ulids_tell_their_time,
+            ulids_grow_within_one_millisecond,
+            ulids_grow_when_the_clock_goes_back,
+            ulids_of_all_threads_differ,
+            filled_bytes_differ,
+            every_byte_is_filled,
+        ]
+    );
 }
 
 fn expect_growing(what: &str, ulids: &[Ulid]) {

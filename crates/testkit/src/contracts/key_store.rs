@@ -28,16 +28,20 @@ pub struct Keys {
 
 /// Runs the contract of `KeyStore`; `make` gives a fresh, empty store for each check.
 pub async fn key_store(make: impl AsyncFn() -> UnderTest<Keys>) {
-    run_checks!("KeyStore", Bench::new(make().await), [
-        a_key_is_found_as_it_was_kept,
-        an_absent_key_is_none,
-        newest_first_and_only_the_tenants_own,
-        an_id_that_is_there_is_a_conflict,
-        an_id_of_another_tenant_is_a_conflict,
-        a_revoked_key_keeps_its_first_time,
-        revoking_what_is_not_there_says_so,
-        another_tenants_key_is_not_revoked,
-    ]);
+    run_checks!(
+        "KeyStore",
+        Bench::new(make().await),
+        [
+            a_key_is_found_as_it_was_kept,
+            an_absent_key_is_none,
+            newest_first_and_only_the_tenants_own,
+            an_id_that_is_there_is_a_conflict,
+            an_id_of_another_tenant_is_a_conflict,
+            a_revoked_key_keeps_its_first_time,
+            revoking_what_is_not_there_says_so,
+            another_tenants_key_is_not_revoked,
+        ]
+    );
 }
 
 struct Bench {

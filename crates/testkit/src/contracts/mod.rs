@@ -1,9 +1,9 @@
 //! The contract suites: one list of checks for each port, run against every adapter of it. An adapter that does not run
 //! its suite does not exist.
 //!
-//! A suite takes a factory and makes a fresh, empty adapter for each check. It runs all checks, each as a task of its own
-//! on the tokio runtime it is called in, and then fails with the name, the expectation and the finding of every check
-//! that the adapter broke. Tokio's time must not be paused: it is the guard against a check that hangs.
+//! A suite takes a factory and makes a fresh, empty adapter for each check. It runs all checks, whatever the ones before
+//! came to, and then fails with the name, the expectation and the finding of every check that the adapter broke. It is
+//! called on a tokio runtime with its time not paused: that is the guard against a check that hangs.
 
 mod bench;
 pub mod clock;
@@ -16,7 +16,16 @@ pub mod key_store;
 pub mod tenant_source;
 pub mod ticket_store;
 
-use std::{any::Any, future::Future, ops::Deref, sync::Arc, time::Duration};
+use std::{
+    any::Any,
+    future::Future,
+    ops::Deref,
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use futures_util::{FutureExt, future::BoxFuture};
 use switchboard_core::ports::{EventQueue, TicketStore};
@@ -90,33 +99,40 @@ impl Suite {
         Self { port, run: 0, broken: Vec::new() }
     }
 
-    async fn check<T, F>(&mut self, name: &str, test: T, check: impl FnOnce(T) -> F)
-    where
-        F: Future<Output = ()> + Send + 'static,
-    {
+    async fn check<T, F: Future<Output = ()>>(&mut self, name: &str, test: T, check: impl FnOnce(T) -> F) {
         self.run += 1;
-        let mut task = tokio::spawn(check(test));
-        match tokio::time::timeout(CHECK_TIME, &mut task).await {
+        match tokio::time::timeout(CHECK_TIME, Caught(Box::pin(check(test)))).await {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => self.broken.push(format!("{name}: {}", message(error))),
-            Err(_) => {
-                task.abort();
-                self.broken.push(format!("{name}: hangs, it did not end within {} s", CHECK_TIME.as_secs()));
-            }
+            Ok(Err(payload)) => self.broken.push(format!("{name}: {}", message(payload.as_ref()))),
+            Err(_) => self.broken.push(format!("{name}: hangs, it did not end within {} s", CHECK_TIME.as_secs())),
         }
     }
 
     fn finish(self) {
         let (port, run, broken) = (self.port, self.run, self.broken.len());
-        assert!(broken == 0, "{broken} of {run} checks of the contract of {port} fail:\n\n{}\n", self.broken.join("\n\n"));
+        assert!(
+            broken == 0,
+            "{broken} of {run} checks of the contract of {port} fail:\n\n{}\n",
+            self.broken.join("\n\n")
+        );
     }
 }
 
-fn message(error: tokio::task::JoinError) -> String {
-    let payload: Box<dyn Any + Send> = match error.try_into_panic() {
-        Ok(payload) => payload,
-        Err(error) => return error.to_string(),
-    };
+/// A check whose panic is a value, so that the checks after it run too.
+struct Caught<F>(Pin<Box<F>>);
+
+impl<F: Future> Future for Caught<F> {
+    type Output = std::thread::Result<F::Output>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        match catch_unwind(AssertUnwindSafe(|| self.0.as_mut().poll(context))) {
+            Ok(poll) => poll.map(Ok),
+            Err(payload) => Poll::Ready(Err(payload)),
+        }
+    }
+}
+
+fn message(payload: &(dyn Any + Send)) -> String {
     match (payload.downcast_ref::<String>(), payload.downcast_ref::<&str>()) {
         (Some(text), _) => text.clone(),
         (None, Some(text)) => (*text).to_owned(),

@@ -24,7 +24,9 @@ pub async fn tenant_source(make: impl AsyncFn(Vec<TenantFile>) -> UnderTest<Arc<
     suite.check("the_list_is_in_order", make(three()).await, the_list_is_in_order).await;
     suite.check("an_empty_source_lists_nothing", make(Vec::new()).await, an_empty_source_lists_nothing).await;
     let with_broken = three().into_iter().chain([broken()]).collect();
-    suite.check("a_broken_tenant_names_its_mistakes", make(with_broken).await, a_broken_tenant_names_its_mistakes).await;
+    suite
+        .check("a_broken_tenant_names_its_mistakes", make(with_broken).await, a_broken_tenant_names_its_mistakes)
+        .await;
     suite.finish();
 }
 

@@ -56,11 +56,7 @@ impl Deref for CustomerDouble {
     }
 }
 
-async fn customer(
-    State(state): State<Arc<Mutex<Customers>>>,
-    Path(id): Path<String>,
-    headers: HeaderMap,
-) -> Response {
+async fn customer(State(state): State<Arc<Mutex<Customers>>>, Path(id): Path<String>, headers: HeaderMap) -> Response {
     let state = lock(&state);
     if state.token.as_ref().is_some_and(|token| !has_authorization(&headers, &format!("Bearer {token}"))) {
         return answer(401, json!({"error": "unauthorized"}));

@@ -43,6 +43,7 @@ pub struct Server {
 struct Shared {
     faults: Faults,
     requests: AtomicU64,
+    connections: AtomicU64,
 }
 
 impl Server {
@@ -54,7 +55,7 @@ impl Server {
         let app = api
             .layer(from_fn_with_state(shared.clone(), misbehave))
             .into_make_service_with_connect_info::<Connection>();
-        let listener = CuttingListener { listener, stop: stop.clone() };
+        let listener = CuttingListener { listener, stop: stop.clone(), shared: Arc::clone(&shared) };
         let stopped = stop.clone();
         tokio::spawn(async move {
             tokio::select! {
@@ -78,6 +79,11 @@ impl Server {
     /// Requests so far, faulty ones too.
     pub fn requests(&self) -> u64 {
         self.shared.requests.load(Ordering::SeqCst)
+    }
+
+    /// Connections so far.
+    pub fn connections(&self) -> u64 {
+        self.shared.connections.load(Ordering::SeqCst)
     }
 
     /// The next request meets `fault`; several wait in a queue.
@@ -185,6 +191,7 @@ impl Connected<IncomingStream<'_, CuttingListener>> for Connection {
 struct CuttingListener {
     listener: TcpListener,
     stop: CancellationToken,
+    shared: Arc<Shared>,
 }
 
 impl Listener for CuttingListener {
@@ -193,6 +200,7 @@ impl Listener for CuttingListener {
 
     async fn accept(&mut self) -> (CutStream, SocketAddr) {
         let (stream, address) = Listener::accept(&mut self.listener).await;
+        self.shared.connections.fetch_add(1, Ordering::SeqCst);
         let cut = self.stop.child_token();
         (CutStream { stream, is_cut: Box::pin(cut.clone().cancelled_owned()), cut }, address)
     }

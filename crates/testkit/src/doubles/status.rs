@@ -55,11 +55,7 @@ impl Deref for StatusDouble {
     }
 }
 
-async fn batch(
-    State(state): State<Arc<Mutex<Status>>>,
-    headers: HeaderMap,
-    Json(question): Json<Value>,
-) -> Response {
+async fn batch(State(state): State<Arc<Mutex<Status>>>, headers: HeaderMap, Json(question): Json<Value>) -> Response {
     let state = lock(&state);
     if state.token.as_ref().is_some_and(|token| !has_authorization(&headers, &format!("Bearer {token}"))) {
         return answer(401, json!({"error": "unauthorized"}));

@@ -25,6 +25,8 @@ const PAGE_COMMENTS: usize = 100;
 const START_MILLIS: i64 = 1_795_161_600_000;
 
 type Shared = Arc<Mutex<Zendesk>>;
+/// Status and body of an answer that says no.
+type Refusal = (u16, Value);
 type Change = Box<dyn FnOnce(&mut ZendeskTicket) + Send>;
 
 /// Knows tickets and their comments, and refuses a safe update of what has changed meanwhile, as the real one does: by an
@@ -155,12 +157,12 @@ impl Zendesk {
         self.seconds
     }
 
-    fn refusal(&self, headers: &HeaderMap, id: &str) -> Result<u64, Response> {
+    fn refusal(&self, headers: &HeaderMap, id: &str) -> Result<u64, Refusal> {
         if !has_authorization(headers, &self.authorization) {
-            return Err(answer(401, json!({"error": "Couldn't authenticate you"})));
+            return Err((401, json!({"error": "Couldn't authenticate you"})));
         }
         let id = id.strip_suffix(".json").unwrap_or(id).parse().ok().filter(|id| self.tickets.contains_key(id));
-        id.ok_or_else(|| answer(404, json!({"error": "RecordNotFound", "description": "Not found"})))
+        id.ok_or_else(|| (404, json!({"error": "RecordNotFound", "description": "Not found"})))
     }
 }
 
@@ -168,7 +170,7 @@ async fn show(State(state): State<Shared>, Path(id): Path<String>, headers: Head
     let zendesk = lock(&state);
     match zendesk.refusal(&headers, &id) {
         Ok(id) => answer(200, json!({"ticket": json_of(id, &zendesk.tickets[&id])})),
-        Err(refusal) => refusal,
+        Err((status, body)) => answer(status, body),
     }
 }
 
@@ -181,7 +183,7 @@ async fn update(
     let mut zendesk = lock(&state);
     let id = match zendesk.refusal(&headers, &id) {
         Ok(id) => id,
-        Err(refusal) => return refusal,
+        Err((status, body)) => return answer(status, body),
     };
     let change = zendesk.before_writes.pop_front();
     let changed_at = if change.is_some() { zendesk.tick() } else { 0 };
@@ -193,27 +195,27 @@ async fn update(
         ticket.updated_at = changed_at;
     }
     ticket.puts += 1;
-    if let Err(refusal) = apply(ticket, &body["ticket"], groups) {
-        return refusal;
+    if let Err((status, body)) = apply(ticket, &body["ticket"], groups) {
+        return answer(status, body);
     }
     ticket.updated_at = now;
     answer(200, json!({"ticket": json_of(id, ticket), "audit": {"id": now}}))
 }
 
 /// Makes all of the change or none of it.
-fn apply(ticket: &mut ZendeskTicket, wish: &Value, groups: &BTreeSet<u64>) -> Result<(), Response> {
+fn apply(ticket: &mut ZendeskTicket, wish: &Value, groups: &BTreeSet<u64>) -> Result<(), Refusal> {
     let invalid = |field: &str| {
         let details = json!({field: [{"description": format!("{field}: is invalid")}]});
-        answer(422, json!({"error": "RecordInvalid", "description": "Record validation errors", "details": details}))
+        (422, json!({"error": "RecordInvalid", "description": "Record validation errors", "details": details}))
     };
     if wish["safe_update"] == true || wish["safe_update"] == "true" {
         let Some(stamp) = wish["updated_stamp"].as_str() else {
-            return Err(answer(400, json!({"error": "InvalidValue", "description": "updated_stamp is missing"})));
+            return Err((400, json!({"error": "InvalidValue", "description": "updated_stamp is missing"})));
         };
         if stamp != text_of(ticket.updated_at) {
             let description = "Safe Update prevented the update due to outdated ticket data. \
                                Please fetch the latest ticket data and try again.";
-            return Err(answer(409, json!({"error": "UpdateConflict", "description": description})));
+            return Err((409, json!({"error": "UpdateConflict", "description": description})));
         }
     }
     if ticket.is_closed {
@@ -252,7 +254,7 @@ async fn comments(
     let zendesk = lock(&state);
     let id = match zendesk.refusal(&headers, &id) {
         Ok(id) => id,
-        Err(refusal) => return refusal,
+        Err((status, body)) => return answer(status, body),
     };
     let number = |name: &str| query.get(name).and_then(|number| number.parse::<usize>().ok());
     let word = |name: &str| query.get(name).map(String::as_str);
@@ -275,7 +277,8 @@ async fn comments(
     let page: Vec<_> = all.into_iter().skip(from).take(to - from).collect();
     let cursor = format!("after={to}");
     // A link that must not be followed: it would take the credentials to somebody else.
-    let next = (to < count).then(|| format!("http://127.0.0.1:9/api/v2/tickets/{id}/comments.json?page[after]={cursor}"));
+    let next =
+        (to < count).then(|| format!("http://127.0.0.1:9/api/v2/tickets/{id}/comments.json?page[after]={cursor}"));
     let meta = json!({"has_more": to < count, "after_cursor": cursor, "before_cursor": format!("before={from}")});
     answer(200, json!({"comments": page, "meta": meta, "links": {"next": next, "prev": null}}))
 }

@@ -81,11 +81,7 @@ pub(super) async fn interrupted_often_is_leased_alone_only(bench: Bench) {
     bench.expect_nothing_due("for an event under suspicion").await;
     let alone = lease_alone(&bench, "after the event was interrupted often").await;
     expect_eq("the event", &alone.event.id, &id);
-    expect_eq(
-        "failures and interruptions",
-        (alone.failed, alone.interrupted),
-        (0, JOB_INTERRUPTIONS_BEFORE_ALONE),
-    );
+    expect_eq("failures and interruptions", (alone.failed, alone.interrupted), (0, JOB_INTERRUPTIONS_BEFORE_ALONE));
     bench.expect_no_suspect("while the only one is leased").await;
     bench.expect_nothing_due("while the only one is leased alone").await;
 }

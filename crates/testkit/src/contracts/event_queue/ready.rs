@@ -18,7 +18,9 @@ fn waiting(bench: &Bench, max_wait: Duration) -> JoinHandle<()> {
 async fn expect_returns(what: &str, waiting: JoinHandle<()>) {
     match tokio::time::timeout(PATIENCE, waiting).await {
         Ok(joined) => joined.expect("ready does not panic"),
-        Err(_) => panic!("{what}\n  expected: ready returns\n  seen:     it still waits after {} s", PATIENCE.as_secs()),
+        Err(_) => {
+            panic!("{what}\n  expected: ready returns\n  seen:     it still waits after {} s", PATIENCE.as_secs())
+        }
     }
 }
 

@@ -141,8 +141,7 @@ pub(super) async fn the_same_ticket_id_in_two_tenants_is_two_tickets(bench: Benc
     expect_eq("whose event it is", &theirs_leased.event.tenant, bench.globex.tenant());
     let decision = sample::decision(&ours, bench.ids.as_ref());
     bench.decide(&bench.acme, &ours, &decision, &ours_leased.lease).await;
-    let (ours_now, theirs_now) =
-        (bench.file(&bench.acme, &ours.id).await, bench.file(&bench.globex, &theirs.id).await);
+    let (ours_now, theirs_now) = (bench.file(&bench.acme, &ours.id).await, bench.file(&bench.globex, &theirs.id).await);
     expect_eq("acme's ticket", ours_now.ticket.to_record(), ours.to_record());
     expect_eq("globex's ticket", theirs_now.ticket.to_record(), theirs.to_record());
     expect_eq("acme's decision", ours_now.decision, Some(decision));

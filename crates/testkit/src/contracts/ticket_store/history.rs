@@ -77,6 +77,21 @@ pub(super) async fn newest_first_as_decided(bench: Bench) {
     expect_eq("the history after a restart", history(&bench, "T-other", 100).await, expected);
 }
 
+/// Retries let an older ticket get the newer decision.
+pub(super) async fn the_newest_decision_is_first_though_its_ticket_is_older(bench: Bench) {
+    let mut expected = Vec::new();
+    for n in 0..3 {
+        let ticket = ticket(n);
+        let mut decision = decision(&ticket, n, &bench);
+        decision.timestamp = sample::ticket(100 - n).accepted_at;
+        decision.created_at = decision.timestamp;
+        decided(&bench, &bench.acme, &ticket, &decision).await;
+        expected.push(past(&decision));
+    }
+    expect_eq("the history", history(&bench, "T-other", 100).await, expected.clone());
+    expect_eq("the last two decisions", history(&bench, "T-other", 2).await, expected[..2].to_vec());
+}
+
 pub(super) async fn the_limit_is_kept(bench: Bench) {
     let expected = decided_many(&bench, 6).await;
     for limit in [1, 2, 5, 6] {

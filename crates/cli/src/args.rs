@@ -1,0 +1,217 @@
+use std::{net::SocketAddr, path::PathBuf};
+
+use clap::{Parser, Subcommand};
+use switchboard_core::{
+    access::Scope,
+    ids::{EventId, KeyId, TenantId, TicketId},
+    tickets::{PriorityLevel, SyncStatus},
+    time::Timestamp,
+};
+
+/// Routes support tickets: one program, one SQLite file, nothing else.
+///
+/// Exit codes: 0 done, 1 failed, 2 wrong usage, 3 done in part (some rows were refused, or a check found something).
+#[derive(Debug, Parser)]
+#[command(name = "switchboard", version, propagate_version = true)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Global {
+    /// The settings file; `switchboard.toml` in the data folder when absent.
+    #[arg(long, global = true, value_name = "FILE", env = "SWITCHBOARD_CONFIG")]
+    pub(crate) config: Option<PathBuf>,
+    /// The data folder; the platform's own when absent.
+    #[arg(long, global = true, value_name = "DIR", env = "SWITCHBOARD_DATA")]
+    pub(crate) data: Option<PathBuf>,
+    /// The tenant; may be left out when there is only one.
+    #[arg(long, global = true, value_name = "ID")]
+    pub(crate) tenant: Option<TenantId>,
+    /// Print JSON for programs instead of tables for people.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Log more; twice for everything.
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub(crate) verbose: u8,
+    /// Log errors only, and draw no progress.
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub(crate) quiet: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Start the server.
+    Serve {
+        /// Where to listen, such as 127.0.0.1:8080; port 0 picks a free one and prints it.
+        #[arg(long, value_name = "ADDR:PORT")]
+        listen: Option<SocketAddr>,
+        /// Load the demo tenant into a new data folder (the default).
+        #[arg(long, conflicts_with = "no_demo")]
+        demo: bool,
+        /// Start a new data folder without the demo tenant.
+        #[arg(long)]
+        no_demo: bool,
+    },
+    /// Route tickets from a file without a server and without storing anything: a ticket in JSON, or many in JSONL or CSV.
+    Route {
+        /// The file; `-` for standard input.
+        file: PathBuf,
+    },
+    /// Read tickets.
+    #[command(subcommand)]
+    Tickets(Tickets),
+    /// Look after events that nobody works on any more.
+    #[command(subcommand)]
+    Dlq(Dlq),
+    /// Read and replay the archive of the last seven days.
+    #[command(subcommand)]
+    Events(Events),
+    /// Make and revoke API keys.
+    #[command(subcommand)]
+    Keys(Keys),
+    /// Look at tenants.
+    #[command(subcommand)]
+    Tenants(Tenants),
+    /// Check data, settings, tenants and secrets, and say what to mend.
+    Doctor,
+    /// Print the OpenAPI document.
+    Openapi,
+    /// Print the settings with their explanations.
+    Settings,
+    /// Print completions for a shell.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Tickets {
+    /// List tickets, newest first.
+    List {
+        /// Assigned to this team.
+        #[arg(long)]
+        team: Option<switchboard_core::ids::TeamId>,
+        /// Of this customer.
+        #[arg(long)]
+        customer: Option<switchboard_core::ids::CustomerId>,
+        /// Of this priority.
+        #[arg(long)]
+        priority: Option<PriorityLevel>,
+        /// With this write-back state.
+        #[arg(long)]
+        sync: Option<SyncStatus>,
+        /// Only those that wait for review.
+        #[arg(long)]
+        review: bool,
+        /// At most so many.
+        #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+        limit: u32,
+    },
+    /// Show a ticket with its decision and what happened to it.
+    Show {
+        /// The ticket.
+        id: TicketId,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Dlq {
+    /// List dead letters, newest first.
+    List {
+        /// At most so many.
+        #[arg(long, default_value_t = 50)]
+        limit: u32,
+    },
+    /// Show one.
+    Show {
+        /// The event.
+        id: EventId,
+    },
+    /// Put back into the queue.
+    Replay {
+        /// The events.
+        #[arg(required_unless_present = "all", conflicts_with = "all")]
+        ids: Vec<EventId>,
+        /// All of the tenant.
+        #[arg(long)]
+        all: bool,
+    },
+    /// Remove for good. The ticket stays; nobody will work on it by himself.
+    Drop {
+        /// The events.
+        #[arg(required = true)]
+        ids: Vec<EventId>,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct EventSelection {
+    /// From this time on (RFC 3339).
+    #[arg(long)]
+    pub(crate) since: Option<Timestamp>,
+    /// Before this time (RFC 3339).
+    #[arg(long)]
+    pub(crate) until: Option<Timestamp>,
+    /// Of this name, such as TicketReceived.
+    #[arg(long = "type", value_name = "NAME")]
+    pub(crate) detail_type: Option<String>,
+    /// About this ticket.
+    #[arg(long)]
+    pub(crate) ticket: Option<TicketId>,
+    /// At most so many, oldest first.
+    #[arg(long, default_value_t = 1_000)]
+    pub(crate) limit: u32,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Events {
+    /// List archived events, oldest first.
+    List {
+        #[command(flatten)]
+        which: EventSelection,
+    },
+    /// Queue archived events again. What is done already stays as it is.
+    Replay {
+        #[command(flatten)]
+        which: EventSelection,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Keys {
+    /// Make a key and print it, once.
+    Create {
+        /// What it may do; all of tickets when absent.
+        #[arg(long = "scope", value_name = "SCOPE")]
+        scopes: Vec<Scope>,
+        /// What people call it.
+        #[arg(long, default_value = "")]
+        name: String,
+        /// From when on it is refused (RFC 3339).
+        #[arg(long)]
+        expires: Option<Timestamp>,
+    },
+    /// List the keys, newest first.
+    List,
+    /// Revoke a key: it is refused within five seconds.
+    Revoke {
+        /// The public part: what stands between the second and third `_`.
+        id: KeyId,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Tenants {
+    /// List the tenants.
+    List,
+    /// Check configurations and name every mistake.
+    Check {
+        /// A configuration file; all tenants of the data folder when absent.
+        file: Option<PathBuf>,
+    },
+}

@@ -1,0 +1,98 @@
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+use serde_json::{Value, json};
+use switchboard_core::{
+    ids::EventId,
+    ports::{DeadLetter, EventQueue, TenantScope},
+};
+use switchboard_local::SqliteStore;
+
+use super::{IN_PART, Session};
+use crate::{args::Dlq, output};
+
+/// Dead letters that are looked through for one id, or put back by `--all`, at a time.
+const AT_ONCE: u32 = 10_000;
+
+pub(super) async fn run(session: Session, command: Dlq) -> Result<ExitCode> {
+    let wired = session.open()?;
+    let scope = session.scope(wired.tenants.as_ref()).await?;
+    let store = wired.store.as_ref();
+    match command {
+        Dlq::List { limit } => list(&session, store.dead_letters(&scope, limit).await?),
+        Dlq::Show { id } => {
+            let letters = store.dead_letters(&scope, AT_ONCE).await?;
+            match letters.iter().find(|letter| letter.event.id == id) {
+                Some(letter) => {
+                    output::json(&shown(letter))?;
+                    Ok(ExitCode::SUCCESS)
+                }
+                None => bail!("tenant `{}` has no dead letter `{id}`", scope.tenant()),
+            }
+        }
+        Dlq::Replay { mut ids, all } => {
+            if all {
+                ids = store.dead_letters(&scope, AT_ONCE).await?.into_iter().map(|letter| letter.event.id).collect();
+            }
+            each(&session, store, &scope, &ids, true).await
+        }
+        Dlq::Drop { ids } => each(&session, store, &scope, &ids, false).await,
+    }
+}
+
+fn list(session: &Session, letters: Vec<DeadLetter>) -> Result<ExitCode> {
+    if session.global.json {
+        output::json(&letters.iter().map(shown).collect::<Vec<_>>())?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let rows = letters.into_iter().map(|letter| {
+        vec![
+            letter.event.id.to_string(),
+            letter.at.to_string(),
+            letter.event.detail.detail_type().to_owned(),
+            letter.event.detail.ticket_id().to_string(),
+            letter.failed.to_string(),
+            letter.reason,
+        ]
+    });
+    output::table(&["event", "since", "type", "ticket", "failures", "reason"], rows.collect(), "no dead letters");
+    Ok(ExitCode::SUCCESS)
+}
+
+fn shown(letter: &DeadLetter) -> Value {
+    let detail: Value = serde_json::from_str(&letter.event.detail_json()).unwrap_or(Value::Null);
+    json!({
+        "event_id": letter.event.id,
+        "dead_since": letter.at,
+        "reason": letter.reason,
+        "failed": letter.failed,
+        "interrupted": letter.interrupted,
+        "detail_type": letter.event.detail.detail_type(),
+        "correlation_id": letter.event.correlation_id,
+        "happened_at": letter.event.at,
+        "detail": detail,
+    })
+}
+
+async fn each(
+    session: &Session,
+    store: &SqliteStore,
+    scope: &TenantScope,
+    ids: &[EventId],
+    revive: bool,
+) -> Result<ExitCode> {
+    let (mut done, mut unknown) = (Vec::new(), Vec::new());
+    for id in ids {
+        let found = if revive { store.revive(scope, id).await? } else { store.discard(scope, id).await? };
+        if found { done.push(id) } else { unknown.push(id) }
+    }
+    if session.global.json {
+        output::json(&json!({"done": done, "unknown": unknown}))?;
+    } else {
+        println!("{} {}", done.len(), if revive { "put back into the queue" } else { "removed" });
+        for id in &unknown {
+            eprintln!("there is no dead letter {id}");
+        }
+    }
+    Ok(if unknown.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(IN_PART) })
+}

@@ -1,0 +1,124 @@
+use std::process::ExitCode;
+
+use anyhow::Result;
+use serde_json::json;
+use switchboard_core::{
+    ids::{SecretName, TenantId},
+    ports::{EventQueue, Secrets, TenantSource},
+    tenants::{CustomersConfig, DeskConfig, ServiceStatusConfig, Tenant},
+};
+
+use super::{IN_PART, Session};
+use crate::{output, wire::Wired};
+
+struct Finding {
+    what: String,
+    good: bool,
+    detail: String,
+}
+
+impl Finding {
+    fn new(what: impl Into<String>, good: bool, detail: impl Into<String>) -> Self {
+        Self { what: what.into(), good, detail: detail.into() }
+    }
+}
+
+pub(super) async fn doctor(session: Session) -> Result<ExitCode> {
+    let wired = session.open()?;
+    let mut findings = vec![Finding::new("data folder", true, session.data.root().display().to_string())];
+    findings.extend(check_permissions(&session));
+    findings.push(check_database(&wired).await);
+    let server = if session.data.has_server() { "a server works on it" } else { "no server works on it now" };
+    findings.push(Finding::new("server", true, server));
+    findings.push(check_queue(&wired).await);
+    for id in wired.tenants.list().await? {
+        findings.extend(check_tenant(&wired, &id).await?);
+    }
+    let all_good = findings.iter().all(|finding| finding.good);
+    if session.global.json {
+        let shown: Vec<_> = findings
+            .iter()
+            .map(|finding| json!({"what": finding.what, "good": finding.good, "detail": finding.detail}))
+            .collect();
+        output::json(&json!({"good": all_good, "findings": shown}))?;
+    } else {
+        let mark = |good| if good { "good" } else { "MEND" }.to_owned();
+        let rows = findings.into_iter().map(|finding| vec![mark(finding.good), finding.what, finding.detail]).collect();
+        output::table(&["", "what", "found"], rows, "nothing was checked");
+    }
+    Ok(if all_good { ExitCode::SUCCESS } else { ExitCode::from(IN_PART) })
+}
+
+fn check_permissions(session: &Session) -> Option<Finding> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let path = session.data.root().join("pepper");
+        let mode = std::fs::metadata(&path).ok()?.permissions().mode() & 0o777;
+        let detail = if mode & 0o077 == 0 { "only its owner can read it" } else { "others can read it: chmod 600" };
+        Some(Finding::new("pepper", mode & 0o077 == 0, detail))
+    }
+    #[cfg(not(unix))]
+    None
+}
+
+async fn check_database(wired: &Wired) -> Finding {
+    match wired.store.integrity().await {
+        Ok(found) => {
+            let good = found.messages == ["ok"];
+            let detail = match good {
+                true => format!("integrity ok, tables of version {}", found.schema_version),
+                false => format!("damaged, restore a backup: {}", found.messages.join("; ")),
+            };
+            Finding::new("database", good, detail)
+        }
+        Err(error) => Finding::new("database", false, error.report()),
+    }
+}
+
+async fn check_queue(wired: &Wired) -> Finding {
+    match wired.store.depth().await {
+        Ok(depth) => {
+            let detail = format!("{} waiting, {} in work, {} dead letters", depth.waiting, depth.leased, depth.dead);
+            let remedy = if depth.dead > 0 { "; see `switchboard dlq list`" } else { "" };
+            Finding::new("queue", depth.dead == 0, detail + remedy)
+        }
+        Err(error) => Finding::new("queue", false, error.report()),
+    }
+}
+
+async fn check_tenant(wired: &Wired, id: &TenantId) -> Result<Vec<Finding>> {
+    let what = format!("tenant {id}");
+    let tenant = match wired.tenants.check(id) {
+        Ok(Some(tenant)) => tenant,
+        Ok(None) => return Ok(vec![Finding::new(what, false, "its configuration is gone")]),
+        Err(error) => return Ok(vec![Finding::new(what, false, error.report())]),
+    };
+    let mut findings = vec![Finding::new(&what, true, format!("configuration version {}", tenant.version))];
+    for name in secrets(&tenant) {
+        let there = wired.secrets.secret(&name).await?.is_some();
+        let detail = match there {
+            true => format!("secret `{name}` is there"),
+            false => format!("secret `{name}` is missing: put it into the data folder's secrets/{name}"),
+        };
+        findings.push(Finding::new(&what, there, detail));
+    }
+    Ok(findings)
+}
+
+fn secrets(tenant: &Tenant) -> Vec<SecretName> {
+    let customers = match &tenant.config.customers {
+        CustomersConfig::Http { token, .. } => token.clone(),
+        CustomersConfig::Store => None,
+    };
+    let status = match &tenant.config.service_status {
+        ServiceStatusConfig::Http { token, .. } => token.clone(),
+        ServiceStatusConfig::None | ServiceStatusConfig::File { .. } => None,
+    };
+    let desk = match &tenant.config.desk {
+        DeskConfig::Webhook { secret, .. } => Some(secret.clone()),
+        DeskConfig::Zendesk { token, .. } => Some(token.clone()),
+        DeskConfig::None | DeskConfig::Folder { .. } => None,
+    };
+    [customers, status, desk].into_iter().flatten().collect()
+}

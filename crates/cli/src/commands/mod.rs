@@ -1,0 +1,120 @@
+//! One file a command.
+
+mod dlq;
+mod doctor;
+mod events;
+mod keys;
+mod route;
+mod serve;
+mod tenants;
+mod tickets;
+
+use std::{io::IsTerminal, process::ExitCode};
+
+use anyhow::{Context, Result, bail};
+use clap::CommandFactory;
+use switchboard_core::{ids::TenantId, ports::{TenantScope, TenantSource}};
+use switchboard_local::Role;
+use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, util::SubscriberInitExt};
+
+use crate::{
+    args::{Args, Command, Global},
+    data::DataFolder,
+    settings::{self, LogFormat, Settings},
+    wire::{self, Wired},
+};
+
+/// Done, but not with everything.
+pub(crate) const IN_PART: u8 = 3;
+
+pub(crate) fn run(args: Args) -> Result<ExitCode> {
+    let global = args.global;
+    match args.command {
+        Command::Openapi => {
+            println!("{}", switchboard_http::document().to_pretty_json()?);
+            return Ok(ExitCode::SUCCESS);
+        }
+        Command::Settings => {
+            print!("{}", settings::DEFAULTS);
+            return Ok(ExitCode::SUCCESS);
+        }
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Args::command(), "switchboard", &mut std::io::stdout());
+            return Ok(ExitCode::SUCCESS);
+        }
+        _ => {}
+    }
+    let data = DataFolder::find(global.data.as_deref())?;
+    let settings = settings::load(global.config.as_deref(), &data.settings())?;
+    let is_server = matches!(args.command, Command::Serve { .. });
+    start_log(&global, &settings, is_server)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("no async runtime")?;
+    runtime.block_on(async {
+        let context = Session { global, data, settings };
+        match args.command {
+            Command::Serve { listen, no_demo, demo: _ } => serve::serve(context, listen, !no_demo).await,
+            Command::Route { file } => route::route(context, &file).await,
+            Command::Tickets(command) => tickets::run(context, command).await,
+            Command::Dlq(command) => dlq::run(context, command).await,
+            Command::Events(command) => events::run(context, command).await,
+            Command::Keys(command) => keys::run(context, command).await,
+            Command::Tenants(command) => tenants::run(context, command).await,
+            Command::Doctor => doctor::doctor(context).await,
+            Command::Openapi | Command::Settings | Command::Completions { .. } => Ok(ExitCode::SUCCESS),
+        }
+    })
+}
+
+/// What every command gets.
+pub(crate) struct Session {
+    pub(crate) global: Global,
+    pub(crate) data: DataFolder,
+    pub(crate) settings: Settings,
+}
+
+impl Session {
+    /// Opens existing data beside a server that may run.
+    pub(crate) fn open(&self) -> Result<Wired> {
+        if self.data.is_new() {
+            let folder = self.data.root().display();
+            bail!("there is no data in {folder} yet; start `switchboard serve` once, or name another folder by --data DIR");
+        }
+        wire::wire(&self.data, &self.settings, Role::Tool)
+    }
+
+    /// The tenant that is meant.
+    pub(crate) async fn tenant(&self, tenants: &dyn TenantSource) -> Result<TenantId> {
+        let known = tenants.list().await?;
+        let names = || known.iter().map(TenantId::as_str).collect::<Vec<_>>().join(", ");
+        match (&self.global.tenant, known.as_slice()) {
+            (Some(named), known) if known.contains(named) => Ok(named.clone()),
+            (Some(named), []) => bail!("there is no tenant `{named}`; there is none at all yet"),
+            (Some(named), _) => bail!("there is no tenant `{named}`; there are: {}", names()),
+            (None, [only]) => Ok(only.clone()),
+            (None, []) => bail!("there is no tenant yet; put one into {}", self.data.tenants().display()),
+            (None, _) => bail!("name the tenant by --tenant; there are: {}", names()),
+        }
+    }
+
+    pub(crate) async fn scope(&self, tenants: &dyn TenantSource) -> Result<TenantScope> {
+        Ok(TenantScope::of_operator(self.tenant(tenants).await?))
+    }
+}
+
+fn start_log(global: &Global, settings: &Settings, is_server: bool) -> Result<()> {
+    let level = match (global.quiet, global.verbose) {
+        (true, _) => "error",
+        (false, 0) if !is_server => "warn",
+        (false, 0) => settings.log.level.as_str(),
+        (false, 1) => "debug",
+        (false, _) => "trace",
+    };
+    let filter = EnvFilter::try_new(level).with_context(|| format!("log.level: `{level}` is no level or filter"))?;
+    let registry = tracing_subscriber::registry().with(filter);
+    let ansi = std::io::stderr().is_terminal();
+    match settings.log.format {
+        LogFormat::Text => registry.with(fmt::layer().with_writer(std::io::stderr).with_ansi(ansi)).init(),
+        LogFormat::Json => registry.with(fmt::layer().json().with_writer(std::io::stderr)).init(),
+    }
+    Ok(())
+}

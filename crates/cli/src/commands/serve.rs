@@ -1,0 +1,168 @@
+use std::{net::SocketAddr, process::ExitCode, sync::Arc, time::Duration};
+
+use anyhow::{Context, Result};
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::json;
+use switchboard_core::{
+    access::{Scope, new_key},
+    app::App,
+    jobs,
+    ports::{KeyStore, TenantScope},
+};
+use switchboard_http::{HttpState, Service, router};
+use switchboard_local::{Role, SqliteStore, Swept};
+use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
+
+use super::Session;
+use crate::{demo, output, wire};
+
+const SWEEP_EVERY: Duration = Duration::from_secs(60);
+
+pub(super) async fn serve(session: Session, listen: Option<SocketAddr>, with_demo: bool) -> Result<ExitCode> {
+    let Session { global, data, settings } = &session;
+    data.create()?;
+    let _lock = data.lock()?;
+    let first_start = data.is_new();
+    let metrics = record_metrics()?;
+    let wired = wire::wire(data, settings, Role::Server)?;
+    let key = if first_start && with_demo {
+        demo::install(&data.tenants(), wired.store.as_ref()).await?;
+        Some(make_demo_key(&wired).await?)
+    } else {
+        None
+    };
+    let address = match listen {
+        Some(address) => address.to_string(),
+        None => settings.server.listen.clone(),
+    };
+    let listener = TcpListener::bind(&address).await.with_context(|| format!("cannot listen on {address}"))?;
+    let address = listener.local_addr()?;
+    let state = HttpState::new(Service {
+        app: wired.app.clone(),
+        pepper: wired.pepper,
+        environment: settings.server.environment.clone(),
+        metrics_need_key: settings.server.metrics_need_key,
+        render_metrics: Box::new(move || metrics.render()),
+    });
+    let grace = Duration::from_secs(settings.server.shutdown_seconds);
+    let (stop, stopped) = watch::channel(false);
+    let worker = start_worker(wired.app.clone(), stopped.clone(), grace);
+    let sweeper = start_sweeper(wired.app.clone(), Arc::clone(&wired.store), stopped.clone());
+    announce(&session, address, key.as_ref(), global.json)?;
+    tokio::spawn(async move {
+        wait_for_signal().await;
+        tracing::info!("stopping: no new requests, what is in hand is finished");
+        let _ = stop.send(true);
+    });
+    let http = axum::serve(listener, router(state)).with_graceful_shutdown(until(stopped.clone()));
+    tokio::select! {
+        served = async { http.await } => served.context("the HTTP server failed")?,
+        () = async { until(stopped).await; wired.app.clock.sleep(grace).await } => {
+            tracing::warn!("some requests did not end in time");
+        }
+    }
+    worker.await.context("the worker failed")?;
+    sweeper.await.context("the sweeper failed")?;
+    tracing::info!("stopped");
+    Ok(ExitCode::SUCCESS)
+}
+
+fn start_worker(app: App, stopped: watch::Receiver<bool>, grace: Duration) -> JoinHandle<()> {
+    tokio::spawn(async move { jobs::work(&app, until(stopped), grace).await })
+}
+
+/// Retention and the search for what is unfinished: at the start, then every minute, in bounded steps.
+fn start_sweeper(app: App, store: Arc<SqliteStore>, stopped: watch::Receiver<bool>) -> JoinHandle<()> {
+    tokio::spawn(async move {
+        while !*stopped.borrow() {
+            match store.sweep().await {
+                Ok(swept) if swept != Swept::default() => {
+                    tracing::info!(?swept, "sweep");
+                    continue;
+                }
+                Ok(_) => {}
+                Err(error) => tracing::error!(error = error.report(), "the sweep failed"),
+            }
+            tokio::select! {
+                () = app.clock.sleep(SWEEP_EVERY) => {}
+                () = until(stopped.clone()) => {}
+            }
+        }
+    })
+}
+
+async fn until(mut stopped: watch::Receiver<bool>) {
+    // A sender that is gone means that the process is ending, too.
+    let _ = stopped.wait_for(|stopped| *stopped).await;
+}
+
+async fn wait_for_signal() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let Ok(mut terminate) = signal(SignalKind::terminate()) else {
+        tracing::error!("SIGTERM cannot be waited for");
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        interrupt = tokio::signal::ctrl_c() => {
+            if interrupt.is_err() {
+                tracing::error!("SIGINT cannot be waited for");
+                terminate.recv().await;
+            }
+        }
+        _ = terminate.recv() => {}
+    }
+}
+
+fn record_metrics() -> Result<PrometheusHandle> {
+    let seconds = [0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 120.0];
+    let tenths = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0];
+    PrometheusBuilder::new()
+        .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &seconds)?
+        .set_buckets_for_metric(Matcher::Suffix("_score".to_owned()), &tenths)?
+        .install_recorder()
+        .context("the metrics recorder cannot start")
+}
+
+async fn make_demo_key(wired: &wire::Wired) -> Result<SecretString> {
+    let tenant = demo::tenant()?;
+    let scopes = vec![Scope::TicketsWrite, Scope::TicketsRead];
+    let (key, record) = new_key(&wired.app, &wired.pepper, tenant.clone(), "made at the first start".to_owned(), scopes, None);
+    wired.store.create_key(&TenantScope::of_operator(tenant), record).await?;
+    Ok(key.reveal())
+}
+
+fn announce(session: &Session, address: SocketAddr, key: Option<&SecretString>, as_json: bool) -> Result<()> {
+    let data = session.data.root().display();
+    let url = format!("http://{address}");
+    let key = key.map(|key| key.expose_secret());
+    if as_json {
+        return output::json_line(&json!({"url": url, "data": data.to_string(), "key": key}));
+    }
+    println!("Switchboard {} listens on {url}", env!("CARGO_PKG_VERSION"));
+    println!("  data folder  {data}");
+    println!("  API          {url}/docs");
+    let Some(key) = key else {
+        println!("  API keys     switchboard keys create --data {data}");
+        return Ok(());
+    };
+    println!("  demo tenant  telecorp");
+    println!("  API key      {key}");
+    println!("               (shown this once; make more by `switchboard keys create --data {data}`)");
+    println!();
+    println!("Send a ticket in, then read what became of it:");
+    println!();
+    println!("  curl -s {url}/tickets -H 'x-api-key: {key}' -H 'content-type: application/json' \\");
+    println!(
+        "    -d '{}'",
+        json!({
+            "ticket_id": "T-1",
+            "customer_id": "CUST-1001",
+            "subject": "No internet since this morning",
+            "description": "The light on my router is red and nothing loads. My service is SVC204. Please hurry!",
+        })
+    );
+    println!();
+    println!("  curl -s {url}/tickets/T-1 -H 'x-api-key: {key}'");
+    Ok(())
+}

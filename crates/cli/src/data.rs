@@ -1,0 +1,86 @@
+//! The data folder: where everything lies that outlives the process.
+
+use std::{
+    fs::{self, File},
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, Result, bail};
+
+/// The data folder and the places in it.
+#[derive(Clone, Debug)]
+pub(crate) struct DataFolder {
+    root: PathBuf,
+}
+
+/// Held by the one server of a data folder; ends with the process.
+pub(crate) struct ServerLock {
+    _file: File,
+}
+
+impl DataFolder {
+    /// The named folder, or the platform's own.
+    pub(crate) fn find(named: Option<&Path>) -> Result<Self> {
+        let root = match named {
+            Some(path) => path.to_owned(),
+            None => directories::ProjectDirs::from("", "", "switchboard")
+                .context("this platform names no data folder; use --data DIR")?
+                .data_dir()
+                .to_owned(),
+        };
+        Ok(Self { root })
+    }
+
+    /// Makes the folder, for its owner alone.
+    pub(crate) fn create(&self) -> Result<()> {
+        let context = || format!("the data folder {} cannot be made", self.root.display());
+        fs::create_dir_all(self.tenants()).with_context(context)?;
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            fs::set_permissions(&self.root, fs::Permissions::from_mode(0o700)).with_context(context)?;
+        }
+        Ok(())
+    }
+
+    /// Becomes the one server of this folder.
+    pub(crate) fn lock(&self) -> Result<ServerLock> {
+        let path = self.root.join("server.lock");
+        let open = File::options().create(true).append(true).open(&path);
+        let file = open.with_context(|| format!("{} cannot be opened", path.display()))?;
+        if file.try_lock().is_err() {
+            bail!("another server works on the data folder {}; stop it, or use --data DIR", self.root.display());
+        }
+        Ok(ServerLock { _file: file })
+    }
+
+    /// Whether a server works on this folder now.
+    pub(crate) fn has_server(&self) -> bool {
+        File::options().append(true).open(self.root.join("server.lock")).is_ok_and(|file| file.try_lock().is_err())
+    }
+
+    /// Whether nothing was ever stored here.
+    pub(crate) fn is_new(&self) -> bool {
+        !self.database().exists()
+    }
+
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    pub(crate) fn database(&self) -> PathBuf {
+        self.root.join("switchboard.db")
+    }
+
+    pub(crate) fn tenants(&self) -> PathBuf {
+        self.root.join("tenants")
+    }
+
+    pub(crate) fn secrets(&self) -> PathBuf {
+        self.root.join("secrets")
+    }
+
+    pub(crate) fn settings(&self) -> PathBuf {
+        self.root.join("switchboard.toml")
+    }
+}

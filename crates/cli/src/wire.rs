@@ -1,0 +1,68 @@
+//! Wires the core's ports to the adapters of this shell: the one place that knows them all.
+
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use switchboard_connect::{HttpCustomers, HttpStatus, Outbound, OutboundPolicy, WebhookDesk, ZendeskDesk};
+use switchboard_core::{
+    access::Pepper,
+    app::{App, RETRY_DELAYS},
+    by_tenant::{CustomersByTenant, DeskByTenant, StatusByTenant},
+    ports::{Clock, Ids, Secrets},
+};
+use switchboard_knowledge::NearestExample;
+use switchboard_local::{
+    FileStatus, FolderDesk, FolderSecrets, FolderTenants, Role, SqliteStore, SystemClock, SystemIds, load_or_make_pepper,
+};
+
+use crate::{data::DataFolder, settings::Settings};
+
+/// The core and what a shell needs beside it.
+pub(crate) struct Wired {
+    pub(crate) app: App,
+    pub(crate) store: Arc<SqliteStore>,
+    pub(crate) tenants: Arc<FolderTenants>,
+    pub(crate) secrets: Arc<FolderSecrets>,
+    pub(crate) pepper: Pepper,
+}
+
+/// Opens the data folder, which exists.
+pub(crate) fn wire(data: &DataFolder, settings: &Settings, role: Role) -> Result<Wired> {
+    let (root, tenants_folder) = (data.root(), data.tenants());
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let ids: Arc<dyn Ids> = Arc::new(SystemIds::default());
+    let pepper = load_or_make_pepper(root, ids.as_ref()).context("the key pepper cannot be read")?;
+    let store = Arc::new(SqliteStore::open(&data.database(), Arc::clone(&clock), role)?);
+    let tenants = Arc::new(FolderTenants::new(tenants_folder.clone(), Arc::clone(&clock)));
+    let secrets = Arc::new(FolderSecrets::new(data.secrets()));
+    let known_secrets: Arc<dyn Secrets> = secrets.clone();
+    let outbound = Arc::new(
+        Outbound::new(OutboundPolicy { allow_hosts: settings.outbound.allow_hosts.clone() })
+            .context("the outbound HTTP client cannot start")?,
+    );
+    let app = App {
+        tenants: tenants.clone(),
+        tickets: store.clone(),
+        queue: store.clone(),
+        customers: Arc::new(CustomersByTenant {
+            store: store.clone(),
+            http: Arc::new(HttpCustomers::new(outbound.clone(), known_secrets.clone(), clock.clone())),
+            clock: clock.clone(),
+        }),
+        status: Arc::new(StatusByTenant {
+            file: Arc::new(FileStatus::new(tenants_folder.clone())),
+            http: Arc::new(HttpStatus::new(outbound.clone(), known_secrets.clone(), clock.clone())),
+        }),
+        classifier: Arc::new(NearestExample::new()),
+        desk: Arc::new(DeskByTenant {
+            folder: Arc::new(FolderDesk::new(tenants_folder)),
+            webhook: Arc::new(WebhookDesk::new(outbound.clone(), known_secrets.clone(), clock.clone())),
+            zendesk: Arc::new(ZendeskDesk::new(outbound, known_secrets)),
+        }),
+        keys: store.clone(),
+        clock,
+        ids,
+        retry_delays: RETRY_DELAYS.into(),
+    };
+    Ok(Wired { app, store, tenants, secrets, pepper })
+}

@@ -1,0 +1,10 @@
+//! The adapters against doubles of the systems that they talk to.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod common;
+mod customers;
+mod desk_contract;
+mod outbound;
+mod status;
+mod webhook;
+mod zendesk;
