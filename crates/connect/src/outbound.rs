@@ -66,13 +66,14 @@ pub struct Outbound {
 
 impl Outbound {
     /// A client under that policy. An entry of `allow_hosts` that is no host is `Invalid`. A machine without root
-    /// certificates is no error here but at each call: it may have no use for calls to the outside.
+    /// certificates is no error here but at each call by https: it may have no use for calls to the outside.
     pub fn new(policy: OutboundPolicy) -> Result<Self> {
         let allowed = policy.parse()?;
         // Another part of the process may have chosen a provider before; any is good.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let guarded = build(builder().https_only(true).dns_resolver(Arc::new(GuardedResolver)));
-        let unguarded = if allowed.is_empty() { None } else { build(builder()) };
+        // Without root certificates, plain http still works.
+        let unguarded = build(builder()).or_else(|| build(builder().tls_certs_only([])));
         Ok(Self { allowed, guarded, unguarded })
     }
 

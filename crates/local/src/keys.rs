@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use async_trait::async_trait;
 use rusqlite::{OptionalExtension, Row, params};
 use switchboard_core::{
@@ -13,12 +15,18 @@ use crate::{
     store::{SqliteStore, rows},
 };
 
+/// How long a key is taken as it was found, so that one revoked by another process is refused within this time.
+const CACHE_TIME: Duration = Duration::from_secs(4);
+
 const COLUMNS: &str = "id, tenant, name, scopes, hash, created_at, expires_at, revoked_at";
 
 #[async_trait]
 impl KeyStore for SqliteStore {
     async fn key(&self, id: &KeyId) -> Result<Option<KeyRecord>> {
-        if let Some(known) = self.keys.get(id) {
+        let now = self.clock.monotonic();
+        if let Some((looked_up, known)) = self.keys.get(id)
+            && now.saturating_sub(looked_up) < CACHE_TIME
+        {
             return Ok(known);
         }
         let wanted = id.clone();
@@ -31,7 +39,7 @@ impl KeyStore for SqliteStore {
                     .optional()
             })
             .await?;
-        self.keys.insert(id.clone(), found.clone());
+        self.keys.insert(id.clone(), (now, found.clone()));
         Ok(found)
     }
 

@@ -51,17 +51,17 @@ impl SqliteStore {
 fn queue_again(connection: &Connection, now: Timestamp) -> rusqlite::Result<usize> {
     connection
         .prepare_cached(
-            "INSERT INTO jobs (event, tenant, ticket_id, due_at)
+            "INSERT INTO jobs (event, tenant, ticket_id)
              SELECT (SELECT e.id FROM events e WHERE e.tenant = t.tenant AND e.ticket_id = t.ticket_id
                      AND e.detail_type = iif(t.routed, 'TicketRouted', 'TicketReceived') ORDER BY e.id DESC LIMIT 1)
-                    AS event, t.tenant, t.ticket_id, ?1
+                    AS event, t.tenant, t.ticket_id
              FROM tickets t INDEXED BY tickets_unfinished
-             WHERE (t.routed = 0 OR t.sync = 0) AND t.accepted_at <= ?2 AND event IS NOT NULL
+             WHERE (t.routed = 0 OR t.sync = 0) AND t.accepted_at <= ?1 AND event IS NOT NULL
              AND NOT EXISTS (SELECT 1 FROM jobs j WHERE j.tenant = t.tenant AND j.ticket_id = t.ticket_id)
              AND NOT EXISTS (SELECT 1 FROM dead_letters d WHERE d.tenant = t.tenant AND d.ticket_id = t.ticket_id)
-             LIMIT ?3",
+             LIMIT ?2",
         )?
-        .execute(params![now.as_millis(), now.minus(limits::UNFINISHED_AGE).as_millis(), AT_ONCE])
+        .execute(params![now.minus(limits::UNFINISHED_AGE).as_millis(), AT_ONCE])
 }
 
 fn expire(connection: &Connection, now: Timestamp) -> rusqlite::Result<usize> {

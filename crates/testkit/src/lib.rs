@@ -1,4 +1,5 @@
-//! x
+//! For tests only: the contract suites of the ports, doubles of outside services that speak their real APIs, a clock that
+//! stands still, and an app that cannot be left with work undone. It knows the core and no adapter.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

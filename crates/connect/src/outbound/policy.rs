@@ -29,10 +29,6 @@ impl OutboundPolicy {
 }
 
 impl AllowedHosts {
-    pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
     pub(super) fn contains(&self, url: &Url) -> bool {
         let Some(host) = url.host_str() else { return false };
         let listed = |port| self.0.contains(&(host.to_owned(), port));

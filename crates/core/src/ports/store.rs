@@ -199,7 +199,7 @@ pub trait TicketStore: Send + Sync {
         limit: u32,
     ) -> Result<Page<TicketSummary>>;
 
-    /// The customer's last decisions, newest first, without the ticket that is asked for.
+    /// The decisions of the customer's last tickets, the newest ticket first, without the ticket that is asked for.
     async fn history(
         &self,
         scope: &TenantScope,

@@ -74,6 +74,7 @@ words! {
     }
 }
 
+#[expect(clippy::derivable_impls, reason = "the macro that makes the enum takes no attribute for one of its variants")]
 impl Default for Severity {
     fn default() -> Self {
         Self::Medium

@@ -52,13 +52,15 @@ CREATE TABLE events (
 CREATE INDEX events_by_time ON events (at);
 CREATE INDEX events_by_ticket ON events (tenant, ticket_id);
 
--- Events that wait for their work. state: 0 waiting, 1 leased, 2 waiting to run alone.
+-- Events that wait for their work, oldest first by id.
+-- state: 0 due, 1 leased, 2 due and to run alone, 3 waiting for its time.
 CREATE TABLE jobs (
-    event       TEXT NOT NULL PRIMARY KEY,
+    id          INTEGER PRIMARY KEY,
+    event       TEXT NOT NULL UNIQUE,
     tenant      TEXT NOT NULL,
     ticket_id   TEXT NOT NULL,
     state       INTEGER NOT NULL DEFAULT 0,
-    due_at      INTEGER NOT NULL,
+    due_at      INTEGER NOT NULL DEFAULT 0,
     token       INTEGER NOT NULL DEFAULT 0,
     -- monotonic milliseconds of the process that leased it: meaningless to any other process
     lease_until INTEGER NOT NULL DEFAULT 0,
@@ -66,7 +68,8 @@ CREATE TABLE jobs (
     interrupted INTEGER NOT NULL DEFAULT 0,
     last_error  TEXT
 ) STRICT;
-CREATE INDEX jobs_by_state ON jobs (state, due_at);
+CREATE INDEX jobs_by_state ON jobs (state);
+CREATE INDEX jobs_by_time ON jobs (due_at) WHERE state = 3;
 CREATE INDEX jobs_by_ticket ON jobs (tenant, ticket_id);
 
 CREATE TABLE dead_letters (

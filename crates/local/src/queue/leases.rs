@@ -16,11 +16,18 @@ use crate::{
 
 const LEASED: i64 = 1;
 
-/// Where an event waits: the `state` of its row.
+const WAITING_FOR_ITS_TIME: i64 = 3;
+
+/// Where a due event waits: the `state` of its row.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Waiting {
     Ordinary = 0,
     Alone = 2,
+}
+
+/// The state of an event that is due, as SQL.
+fn due() -> String {
+    format!("iif(interrupted >= {}, 2, 0)", limits::JOB_INTERRUPTIONS_BEFORE_ALONE)
 }
 
 /// Archives an event and, when it makes work, queues it.
@@ -42,8 +49,8 @@ pub(crate) fn publish(connection: &Connection, event: &Event) -> rusqlite::Resul
         ])?;
     if event.detail.makes_work() {
         connection
-            .prepare_cached("INSERT INTO jobs (event, tenant, ticket_id, due_at) VALUES (?1, ?2, ?3, ?4)")?
-            .execute(params![id, tenant, ticket, event.at.as_millis()])?;
+            .prepare_cached("INSERT INTO jobs (event, tenant, ticket_id) VALUES (?1, ?2, ?3)")?
+            .execute(params![id, tenant, ticket])?;
     }
     Ok(())
 }
@@ -122,13 +129,15 @@ impl Claim {
 
     fn lease(&self, connection: &Connection) -> rusqlite::Result<Vec<Leased>> {
         interrupt(connection, &format!("state = {LEASED} AND lease_until <= {}", self.clock), self.now)?;
+        connection
+            .prepare_cached(&format!("UPDATE jobs SET state = {} WHERE state = 3 AND due_at <= ?1", due()))?
+            .execute([self.now.as_millis()])?;
         let mut choose = connection.prepare_cached(
-            "UPDATE jobs SET state = 1, token = ?1, lease_until = ?2 WHERE event IN
-             (SELECT event FROM jobs WHERE state = ?3 AND due_at <= ?4 ORDER BY due_at LIMIT ?5)
-             RETURNING event, failed, interrupted",
+            "UPDATE jobs SET state = 1, token = ?1, lease_until = ?2 WHERE id IN
+             (SELECT id FROM jobs WHERE state = ?3 ORDER BY id LIMIT ?4) RETURNING event, failed, interrupted",
         )?;
         let token = i64::try_from(self.token).unwrap_or(i64::MAX);
-        let values = params![token, self.until, self.waiting as i64, self.now.as_millis(), self.max];
+        let values = params![token, self.until, self.waiting as i64, self.max];
         let chosen = choose
             .query_map(values, |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
             .collect::<rusqlite::Result<Vec<(String, u32, u32)>>>()?;
@@ -147,7 +156,8 @@ impl Probe {
     pub(super) fn finds_any(&self, connection: &Connection) -> rusqlite::Result<bool> {
         connection
             .prepare_cached(
-                "SELECT EXISTS (SELECT 1 FROM jobs WHERE state = ?1 AND due_at <= ?2)
+                "SELECT EXISTS (SELECT 1 FROM jobs WHERE state = ?1)
+                 OR EXISTS (SELECT 1 FROM jobs WHERE state = 3 AND due_at <= ?2)
                  OR EXISTS (SELECT 1 FROM jobs WHERE state = 1 AND lease_until <= ?3)",
             )?
             .query_row(params![self.waiting as i64, self.now.as_millis(), self.clock], |row: &Row<'_>| row.get(0))
@@ -161,8 +171,8 @@ pub(crate) fn complete(connection: &Connection, lease: &Lease, clock: i64) -> Re
 
 /// Ends a lease: the work failed and is due again.
 pub(crate) fn retry(connection: &Connection, lease: &Lease, clock: i64, at: Timestamp, error: &str) -> Result<()> {
-    let set = "UPDATE jobs SET state = 0, due_at = ?4, failed = failed + 1, last_error = ?5";
-    held(connection, set, lease, clock, &[&at.as_millis(), &error])
+    let set = format!("UPDATE jobs SET state = {WAITING_FOR_ITS_TIME}, due_at = ?4, failed = failed + 1, last_error = ?5");
+    held(connection, &set, lease, clock, &[&at.as_millis(), &error])
 }
 
 pub(super) fn extend(connection: &Connection, lease: &Lease, clock: i64, time: Duration) -> Result<()> {
@@ -171,8 +181,7 @@ pub(super) fn extend(connection: &Connection, lease: &Lease, clock: i64, time: D
 }
 
 pub(super) fn release(connection: &Connection, leases: &[Lease], clock: i64) -> Result<()> {
-    let alone = limits::JOB_INTERRUPTIONS_BEFORE_ALONE;
-    let set = format!("UPDATE jobs SET state = iif(interrupted >= {alone}, 2, 0)");
+    let set = format!("UPDATE jobs SET state = {}", due());
     for lease in leases {
         match held(connection, &set, lease, clock, &[]) {
             Err(error) if error.kind() != ErrorKind::LeaseLost => return Err(error),

@@ -45,13 +45,13 @@ pub(super) fn list(connection: &Connection, tenant: &TenantId, limit: u32) -> ru
     connection.prepare_cached(&sql)?.query_map(params![tenant.as_str(), limit], read)?.collect()
 }
 
-pub(super) fn revive(connection: &Connection, tenant: &TenantId, id: &EventId, now: Timestamp) -> Result<bool> {
+pub(super) fn revive(connection: &Connection, tenant: &TenantId, id: &EventId) -> Result<bool> {
     let work = || -> rusqlite::Result<bool> {
         let key = params![tenant.as_str(), id.as_str()];
         let queued = connection.execute(
-            "INSERT INTO jobs (event, tenant, ticket_id, due_at)
-             SELECT event, tenant, ticket_id, ?3 FROM dead_letters WHERE tenant = ?1 AND event = ?2",
-            params![tenant.as_str(), id.as_str(), now.as_millis()],
+            "INSERT INTO jobs (event, tenant, ticket_id)
+             SELECT event, tenant, ticket_id FROM dead_letters WHERE tenant = ?1 AND event = ?2",
+            key,
         )?;
         // A write-back that is tried again is no failed one any more.
         connection.execute(
@@ -78,16 +78,15 @@ pub(super) fn archived(connection: &Connection, tenant: &TenantId, filter: &Even
     connection.prepare_cached(&sql)?.query_map(params_from_iter(values), event)?.collect()
 }
 
-pub(super) fn replay(connection: &Connection, tenant: &TenantId, filter: &EventFilter, now: Timestamp) -> Result<u64> {
+pub(super) fn replay(connection: &Connection, tenant: &TenantId, filter: &EventFilter) -> Result<u64> {
     let (conditions, values) = conditions(tenant, filter);
     let sql = format!(
-        "INSERT INTO jobs (event, tenant, ticket_id, due_at)
-         SELECT e.id, e.tenant, e.ticket_id, {} FROM events e
+        "INSERT INTO jobs (event, tenant, ticket_id)
+         SELECT e.id, e.tenant, e.ticket_id FROM events e
          WHERE {conditions} AND e.detail_type IN ('TicketReceived', 'TicketRouted')
          AND NOT EXISTS (SELECT 1 FROM jobs j WHERE j.event = e.id)
          AND NOT EXISTS (SELECT 1 FROM dead_letters d WHERE d.event = e.id)
          ORDER BY e.id LIMIT {}",
-        now.as_millis(),
         filter.limit
     );
     let queued = connection.execute(&sql, params_from_iter(values)).map_err(explain)?;
@@ -113,11 +112,16 @@ pub(super) fn depth(connection: &Connection, now: Timestamp) -> rusqlite::Result
         Ok(rows.unsigned_abs())
     };
     let oldest: Option<i64> = connection
-        .prepare_cached("SELECT min(due_at) FROM jobs WHERE state = 0")?
-        .query_row([], |row| row.get(0))?;
-    let waited = oldest.map_or(0, |due| now.since(Timestamp::from_millis(due)).as_millis());
+        .prepare_cached(
+            "SELECT min(at) FROM (
+                SELECT at FROM (SELECT e.at FROM jobs j JOIN events e ON e.id = j.event WHERE j.state IN (0, 2)
+                                ORDER BY j.id LIMIT 1)
+                UNION ALL SELECT due_at FROM jobs WHERE state = 3 AND due_at <= ?1)",
+        )?
+        .query_row([now.as_millis()], |row| row.get(0))?;
+    let waited = oldest.map_or(0, |at| now.since(Timestamp::from_millis(at)).as_millis());
     Ok(QueueDepth {
-        waiting: count("SELECT count(*) FROM jobs WHERE state IN (0, 2)")?,
+        waiting: count("SELECT count(*) FROM jobs WHERE state <> 1")?,
         leased: count("SELECT count(*) FROM jobs WHERE state = 1")?,
         oldest_ms: u64::try_from(waited).unwrap_or(u64::MAX),
         dead: count("SELECT count(*) FROM dead_letters")?,

@@ -76,8 +76,8 @@ impl EventQueue for SqliteStore {
     }
 
     async fn revive(&self, scope: &TenantScope, id: &EventId) -> Result<bool> {
-        let (tenant, id, now) = (scope.tenant().clone(), id.clone(), self.clock.now());
-        let revived = self.db.writer.write(move |connection| letters::revive(connection, &tenant, &id, now)).await?;
+        let (tenant, id) = (scope.tenant().clone(), id.clone());
+        let revived = self.db.writer.write(move |connection| letters::revive(connection, &tenant, &id)).await?;
         self.queued.notify_one();
         Ok(revived)
     }
@@ -93,9 +93,8 @@ impl EventQueue for SqliteStore {
     }
 
     async fn replay(&self, scope: &TenantScope, filter: &EventFilter) -> Result<u64> {
-        let (tenant, filter, now) = (scope.tenant().clone(), filter.clone(), self.clock.now());
-        let queued =
-            self.db.writer.write(move |connection| letters::replay(connection, &tenant, &filter, now)).await?;
+        let (tenant, filter) = (scope.tenant().clone(), filter.clone());
+        let queued = self.db.writer.write(move |connection| letters::replay(connection, &tenant, &filter)).await?;
         self.queued.notify_one();
         Ok(queued)
     }

@@ -34,10 +34,11 @@ use crate::{
     queue,
 };
 
-/// How long a key that was looked up is taken as it was, so that a revoked one is refused within this time.
-const KEY_CACHE_TIME: Duration = Duration::from_secs(5);
 /// Keys that are remembered.
 const KEY_CACHE_KEYS: u64 = 10_000;
+
+/// Keys as they were found, absent ones too, each with the time of its look-up.
+pub(crate) type KeyCache = Cache<KeyId, (Duration, Option<KeyRecord>)>;
 
 /// One SQLite file behind the ports `TicketStore`, `EventQueue`, `KeyStore` and `CustomerStore`.
 pub struct SqliteStore {
@@ -45,7 +46,7 @@ pub struct SqliteStore {
     pub(crate) clock: Arc<dyn Clock>,
     /// Rings when a commit has queued events.
     pub(crate) queued: Notify,
-    pub(crate) keys: Cache<KeyId, Option<KeyRecord>>,
+    pub(crate) keys: KeyCache,
     tokens: AtomicU64,
 }
 
@@ -61,7 +62,7 @@ impl SqliteStore {
             db,
             clock,
             queued: Notify::new(),
-            keys: Cache::builder().max_capacity(KEY_CACHE_KEYS).time_to_live(KEY_CACHE_TIME).build(),
+            keys: Cache::new(KEY_CACHE_KEYS),
             tokens: AtomicU64::new(epoch << 32),
         })
     }

@@ -123,6 +123,16 @@ pub(super) async fn what_is_healthy_is_not_leased_alone(bench: Bench) {
     bench.lease_only("an event that is not under suspicion yet").await;
 }
 
+pub(super) async fn a_suspect_counts_as_waiting(bench: Bench) {
+    suspect(&bench).await;
+    bench.expect_nothing_due("for an event under suspicion").await;
+    let depth = expect_ok("depth", bench.queue.depth().await);
+    expect_eq("waiting, leased and dead", (depth.waiting, depth.leased, depth.dead), (1, 0, 0));
+    lease_alone(&bench, "after the event was interrupted often").await;
+    let depth = expect_ok("depth", bench.queue.depth().await);
+    expect_eq("waiting, leased and dead while it runs alone", (depth.waiting, depth.leased, depth.dead), (0, 1, 0));
+}
+
 pub(super) async fn a_suspect_may_succeed(bench: Bench) {
     suspect(&bench).await;
     let alone = lease_alone(&bench, "after the event was interrupted often").await;

@@ -64,7 +64,7 @@ pub async fn ticket_store(make: impl AsyncFn() -> UnderTest<Stores>) {
             paging::rubbish_as_cursor_is_invalid,
             paging::a_cursor_of_another_tenant_shows_nothing_of_it,
             history::newest_first_as_decided,
-            history::the_newest_decision_is_first_though_its_ticket_is_older,
+            history::the_newest_ticket_is_first_whenever_it_was_decided,
             history::the_limit_is_kept,
             history::the_ticket_asked_for_is_absent,
             history::undecided_tickets_are_absent,

@@ -1,0 +1,132 @@
+use std::{path::Path, sync::Arc};
+
+use async_trait::async_trait;
+use switchboard_core::{
+    ids::{DecisionId, TicketId},
+    ports::{Clock, CustomerStore, Desk, TenantSource},
+    tenants::Tenant,
+};
+use switchboard_local::{FolderDesk, FolderTenants, Role, SqliteStore, SystemClock, SystemIds};
+use switchboard_testkit::{
+    contracts::{
+        self, Stores, UnderTest,
+        desk::Observed,
+        key_store::Keys,
+        tenant_source::TenantFile,
+    },
+    sample,
+    world::FixedClock,
+};
+use tempfile::TempDir;
+
+pub(crate) fn open(folder: &Path, clock: &Arc<FixedClock>) -> Arc<SqliteStore> {
+    let clock: Arc<dyn Clock> = clock.clone();
+    Arc::new(SqliteStore::open(&folder.join("switchboard.db"), clock, Role::Server).unwrap())
+}
+
+/// A fresh data folder, opened by `wrap` now and after each restart.
+async fn fresh<T: 'static>(wrap: fn(Arc<SqliteStore>, Arc<FixedClock>) -> T) -> UnderTest<T> {
+    let folder = Arc::new(TempDir::new().unwrap());
+    let clock = Arc::new(FixedClock::new());
+    UnderTest::open(move || {
+        let (folder, clock) = (Arc::clone(&folder), Arc::clone(&clock));
+        async move { wrap(open(folder.path(), &clock), clock) }
+    })
+    .await
+}
+
+fn stores(store: Arc<SqliteStore>, clock: Arc<FixedClock>) -> Stores {
+    Stores { store: store.clone(), queue: store, clock }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ticket_store() {
+    contracts::ticket_store(async || fresh(stores).await).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn event_queue() {
+    contracts::event_queue(async || fresh(stores).await).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn key_store() {
+    contracts::key_store(async || fresh(|store, clock| Keys { keys: store, clock }).await).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn customer_store() {
+    contracts::customer_store(async || fresh(|store, _| store as Arc<dyn CustomerStore>).await).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tenant_source() {
+    contracts::tenant_source(async |files: Vec<TenantFile>| {
+        let folder = Arc::new(TempDir::new().unwrap());
+        for (id, bytes) in files {
+            let tenant = folder.path().join(id.as_str());
+            std::fs::create_dir_all(&tenant).unwrap();
+            std::fs::write(tenant.join("config.json"), bytes).unwrap();
+        }
+        UnderTest::open(move || {
+            let folder = Arc::clone(&folder);
+            async move {
+                let clock: Arc<dyn Clock> = Arc::new(FixedClock::new());
+                // Keeps the folder as long as the source: it is dropped with the closure that opens it again.
+                Arc::new(FolderTenants::new(folder.path().to_owned(), clock)) as Arc<dyn TenantSource>
+            }
+        })
+        .await
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn clock_and_ids() {
+    contracts::clock(async || SystemClock::new()).await;
+    contracts::ids(async || SystemIds::default()).await;
+}
+
+struct FolderUnderTest {
+    folder: TempDir,
+    desk: Arc<FolderDesk>,
+    tenant: Tenant,
+}
+
+#[async_trait]
+impl Observed for FolderUnderTest {
+    fn desk(&self) -> Arc<dyn Desk> {
+        self.desk.clone()
+    }
+
+    fn tenant(&self) -> &Tenant {
+        &self.tenant
+    }
+
+    async fn ticket(&self, n: u32) -> TicketId {
+        format!("T-{n}").parse().unwrap()
+    }
+
+    async fn effects(&self, ticket: &TicketId, decision: &DecisionId) -> usize {
+        let folder = self.folder.path().join(self.tenant.id.as_str()).join("desk");
+        let files = std::fs::read_dir(folder).into_iter().flatten().map(|entry| entry.unwrap().path());
+        let texts = files.filter(|path| path.extension().is_some_and(|extension| extension == "json"));
+        let updates = texts.map(|path| serde_json::from_slice::<serde_json::Value>(&std::fs::read(path).unwrap()).unwrap());
+        updates
+            .filter(|update| update["ticket_id"] == ticket.as_str() && update["decision_id"] == decision.as_str())
+            .count()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn folder_desk() {
+    contracts::desk::desk(async || {
+        let folder = TempDir::new().unwrap();
+        let desk = Arc::new(FolderDesk::new(folder.path().to_owned()));
+        let tenant = sample::tenant_with(|config| {
+            config["desk"] = serde_json::json!({"kind": "folder", "path": "desk"});
+        });
+        FolderUnderTest { folder, desk, tenant }
+    })
+    .await;
+}

@@ -1,0 +1,130 @@
+//! Retention, and the sweep that finds what is unfinished and has no job.
+
+use std::{sync::Arc, time::Duration};
+
+use switchboard_core::{
+    event::{EventDetail, TicketRouted},
+    limits,
+    ports::{Clock, EventFilter, EventQueue, Ids, SyncChange, TenantScope, TicketStore},
+};
+use switchboard_local::{SqliteStore, Swept};
+use switchboard_testkit::{sample, world::{FixedClock, SeededIds}};
+use tempfile::TempDir;
+
+use crate::contracts::open;
+
+struct Bench {
+    folder: TempDir,
+    clock: Arc<FixedClock>,
+    store: Arc<SqliteStore>,
+    scope: TenantScope,
+    ids: SeededIds,
+}
+
+impl Bench {
+    async fn with_tickets(n: u32) -> Self {
+        let folder = TempDir::new().unwrap();
+        let clock = Arc::new(FixedClock::new());
+        let store = open(folder.path(), &clock);
+        let scope = TenantScope::of_tenant(&sample::tenant());
+        let ids = SeededIds::new(1);
+        let new = (1..=n).map(|n| {
+            let mut ticket = sample::ticket(n);
+            ticket.accepted_at = clock.now();
+            sample::new_ticket(&scope, ticket, &ids)
+        });
+        let new = new.collect();
+        store.accept(&scope, new).await.unwrap();
+        Self { folder, clock, store, scope, ids }
+    }
+
+    fn lose_all_jobs(&self) {
+        let connection = rusqlite::Connection::open(self.folder.path().join("switchboard.db")).unwrap();
+        connection.execute("DELETE FROM jobs", []).unwrap();
+    }
+
+    async fn waiting(&self) -> u64 {
+        self.store.depth().await.unwrap().waiting
+    }
+}
+
+#[tokio::test]
+async fn an_unfinished_ticket_without_a_job_is_queued_again() {
+    let bench = Bench::with_tickets(3).await;
+    bench.lose_all_jobs();
+    assert_eq!(bench.store.sweep().await.unwrap(), Swept::default(), "too young to be forgotten");
+    bench.clock.advance(limits::UNFINISHED_AGE + Duration::from_secs(1));
+    assert_eq!(bench.store.sweep().await.unwrap().queued_again, 3);
+    assert_eq!(bench.store.sweep().await.unwrap().queued_again, 0, "queued once");
+    assert_eq!(bench.waiting().await, 3);
+}
+
+#[tokio::test]
+async fn a_decision_that_was_not_written_back_is_queued_again_and_a_finished_one_is_not() {
+    let bench = Bench::with_tickets(1).await;
+    let leased = bench.store.lease(1, Duration::from_secs(60)).await.unwrap().remove(0);
+    let ticket = sample::ticket(1);
+    let decision = sample::decision(&ticket, &bench.ids);
+    let routed = TicketRouted {
+        ticket_id: ticket.id.clone(),
+        decision_id: decision.decision_id.clone(),
+        assigned_team: decision.assigned_team.clone(),
+        priority_level: decision.priority_level,
+        confidence_score: decision.confidence_score,
+        requires_manual_review: decision.requires_manual_review,
+    };
+    let mut event = leased.event.clone();
+    event.id = switchboard_core::ids::EventId::from_ulid(bench.ids.ulid(event.at));
+    event.detail = EventDetail::TicketRouted(routed);
+    bench.store.decide(&bench.scope, &decision, event, &leased.lease).await.unwrap();
+    bench.lose_all_jobs();
+    bench.clock.advance(limits::UNFINISHED_AGE + Duration::from_secs(1));
+    assert_eq!(bench.store.sweep().await.unwrap().queued_again, 1);
+    let again = bench.store.lease(1, Duration::from_secs(60)).await.unwrap().remove(0);
+    assert_eq!(again.event.detail.detail_type(), "TicketRouted");
+    let change = SyncChange::Succeeded { receipt: "done".to_owned() };
+    let (ticket, decision) = (&ticket.id, &decision.decision_id);
+    bench.store.record_sync(&bench.scope, ticket, decision, change, None, &again.lease).await.unwrap();
+    assert_eq!(bench.store.sweep().await.unwrap().queued_again, 0);
+}
+
+#[tokio::test]
+async fn a_dead_letter_is_not_queued_again() {
+    let bench = Bench::with_tickets(1).await;
+    let leased = bench.store.lease(1, Duration::from_secs(60)).await.unwrap().remove(0);
+    bench.store.bury(&leased.lease, "poison").await.unwrap();
+    bench.clock.advance(limits::UNFINISHED_AGE + Duration::from_secs(1));
+    assert_eq!(bench.store.sweep().await.unwrap().queued_again, 0);
+}
+
+#[tokio::test]
+async fn tickets_go_after_ninety_days_and_not_before() {
+    let bench = Bench::with_tickets(1_200).await;
+    bench.clock.advance(limits::TICKET_RETENTION - Duration::from_secs(1));
+    assert_eq!(bench.store.sweep().await.unwrap().expired, 0);
+    bench.clock.advance(Duration::from_secs(2));
+    let mut expired = 0;
+    loop {
+        let swept = bench.store.sweep().await.unwrap();
+        expired += swept.expired;
+        if swept.expired == 0 {
+            break;
+        }
+    }
+    assert_eq!(expired, 1_200);
+    assert!(bench.store.ticket(&bench.scope, &sample::ticket(7).id).await.unwrap().is_none());
+    assert_eq!(bench.waiting().await, 0);
+}
+
+#[tokio::test]
+async fn events_leave_the_archive_after_seven_days_but_not_while_work_is_open() {
+    let bench = Bench::with_tickets(2).await;
+    let all = EventFilter { limit: 10, ..EventFilter::default() };
+    bench.clock.advance(limits::EVENT_RETENTION + Duration::from_secs(1));
+    assert_eq!(bench.store.sweep().await.unwrap().unarchived, 0, "their tickets are not decided yet");
+    let connection = rusqlite::Connection::open(bench.folder.path().join("switchboard.db")).unwrap();
+    connection.execute("UPDATE tickets SET routed = 1, sync = 1", []).unwrap();
+    connection.execute("DELETE FROM jobs WHERE ticket_id = ?1", [sample::ticket(1).id.as_str()]).unwrap();
+    assert_eq!(bench.store.sweep().await.unwrap().unarchived, 1);
+    assert_eq!(bench.store.archived(&bench.scope, &all).await.unwrap().len(), 1);
+}
