@@ -27,6 +27,12 @@ pub(crate) const COMMANDS: &[Command] = &[
         summary: "build the product and serve it with the demo tenant",
         run: product::run,
     },
+    Command {
+        name: "cli",
+        arguments: "ARGS…",
+        summary: "build the product and run one of its commands, on the demo's data",
+        run: product::cli,
+    },
     Command { name: "test", arguments: "[--fast]", summary: "check everything, as CI does", run: check::test },
     Command { name: "tidy", arguments: "", summary: "check the house rules only", run: tidy::tidy },
     Command {

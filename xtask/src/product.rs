@@ -28,6 +28,16 @@ pub(crate) fn run(project: &Project, arguments: &[String]) -> Result<()> {
     Err(error).with_context(|| format!("starting {}", binary.display()))
 }
 
+/// `cargo xtask cli`: any command of the product, by default on the data that `run` serves.
+pub(crate) fn cli(project: &Project, arguments: &[String]) -> Result<()> {
+    let _claim = claim::take(project)?;
+    let binary = build(project)?;
+    let mut command = project.command(&binary);
+    command.args(arguments).args(default_data(arguments));
+    let error = command.exec();
+    Err(error).with_context(|| format!("starting {}", binary.display()))
+}
+
 /// `cargo xtask openapi`: the binary describes its own API, and the description is committed as a snapshot.
 pub(crate) fn openapi(project: &Project, arguments: &[String]) -> Result<()> {
     no_arguments(arguments)?;
@@ -61,16 +71,24 @@ fn build_release(project: &Project) -> Result<PathBuf> {
 }
 
 fn serve_arguments(arguments: &[String]) -> Vec<String> {
-    let mut all = vec!["serve".to_owned(), "--demo".to_owned()];
-    if !arguments.iter().any(|argument| argument == "--data" || argument.starts_with("--data=")) {
-        all.extend(["--data".to_owned(), ".switchboard".to_owned()]);
+    let mut all = vec!["serve".to_owned()];
+    if !arguments.iter().any(|argument| argument == "--no-demo") {
+        all.push("--demo".to_owned());
     }
+    all.extend(default_data(arguments));
     for argument in arguments {
         if argument != "--demo" {
             all.push(argument.clone());
         }
     }
     all
+}
+
+fn default_data(arguments: &[String]) -> Vec<String> {
+    if arguments.iter().any(|argument| argument == "--data" || argument.starts_with("--data=")) {
+        return Vec::new();
+    }
+    vec!["--data".to_owned(), ".switchboard".to_owned()]
 }
 
 #[cfg(test)]
@@ -88,5 +106,6 @@ mod tests {
         check("--port 9000", "serve --demo --data .switchboard --port 9000");
         check("--data /tmp/x", "serve --demo --data /tmp/x");
         check("--demo --data=/tmp/x", "serve --demo --data=/tmp/x");
+        check("--no-demo", "serve --data .switchboard --no-demo");
     }
 }

@@ -49,6 +49,7 @@ pub(super) async fn serve(session: Session, listen: Option<SocketAddr>, with_dem
     let (stop, stopped) = watch::channel(false);
     let worker = start_worker(wired.app.clone(), stopped.clone(), grace);
     let sweeper = start_sweeper(wired.app.clone(), Arc::clone(&wired.store), stopped.clone());
+    prepare_tenants(wired.app.clone());
     announce(&session, address, key.as_ref(), global.json)?;
     tokio::spawn(async move {
         wait_for_signal().await;
@@ -90,6 +91,28 @@ fn start_sweeper(app: App, store: Arc<SqliteStore>, stopped: watch::Receiver<boo
             }
         }
     })
+}
+
+/// Loads and learns every tenant beside the first requests, so that the first ticket of each need not wait for it.
+fn prepare_tenants(app: App) {
+    tokio::spawn(async move {
+        let ids = app.tenants.list().await.unwrap_or_else(|error| {
+            tracing::error!(error = error.report(), "the tenants cannot be listed");
+            Vec::new()
+        });
+        for id in ids {
+            match app.tenants.tenant(&id).await {
+                Ok(Some(tenant)) => {
+                    let classifier = Arc::clone(&app.classifier);
+                    if tokio::task::spawn_blocking(move || classifier.prepare(&tenant)).await.is_err() {
+                        tracing::error!(tenant = %id, "learning the tenant stopped");
+                    }
+                }
+                Ok(None) => {}
+                Err(error) => tracing::error!(tenant = %id, error = error.report(), "tenant refused"),
+            }
+        }
+    });
 }
 
 async fn until(mut stopped: watch::Receiver<bool>) {

@@ -42,10 +42,20 @@ impl Default for NearestExample {
     }
 }
 
-impl Classifier for NearestExample {
-    fn classify(&self, tenant: &Tenant, ticket: &Ticket) -> Result<Classification> {
+impl NearestExample {
+    fn model(&self, tenant: &Tenant) -> Arc<Model> {
         let key = (tenant.id.clone(), tenant.version.clone());
-        let model = self.models.get_with(key, || Arc::new(Model::learn(tenant)));
+        self.models.get_with(key, || Arc::new(Model::learn(tenant)))
+    }
+}
+
+impl Classifier for NearestExample {
+    fn prepare(&self, tenant: &Tenant) {
+        self.model(tenant);
+    }
+
+    fn classify(&self, tenant: &Tenant, ticket: &Ticket) -> Result<Classification> {
+        let model = self.model(tenant);
         Ok(ticket.text().read_as(|text| {
             let probabilities = model.probabilities(text);
             let mut categories: Vec<_> = tenant

@@ -1,0 +1,24 @@
+//! What Linux says of a process.
+
+use anyhow::{Context, Result};
+use serde_json::{Value, json};
+
+/// CPU seconds that the process has used, user and system.
+pub(crate) fn cpu(pid: u32) -> Result<f64> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    let after_name = stat.rsplit_once(')').context("no process name")?.1;
+    let fields: Vec<&str> = after_name.split_whitespace().collect();
+    let ticks: u64 = fields.get(11).context("no utime")?.parse::<u64>()? + fields.get(12).context("no stime")?.parse::<u64>()?;
+    // Linux counts in hundredths of a second (USER_HZ) on every architecture that we build for.
+    Ok(ticks as f64 / 100.0)
+}
+
+/// Resident memory now and at its highest, in megabytes.
+pub(crate) fn memory(pid: u32) -> Result<Value> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let megabytes = |name: &str| -> Option<u64> {
+        let line = status.lines().find(|line| line.starts_with(name))?;
+        Some(line.split_whitespace().nth(1)?.parse::<u64>().ok()? / 1_024)
+    };
+    Ok(json!({"after_load": megabytes("VmRSS:"), "highest": megabytes("VmHWM:")}))
+}

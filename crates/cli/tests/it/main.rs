@@ -1,0 +1,33 @@
+//! End-to-end tests of the real binary: each one starts `switchboard` as a process on a data folder of its own.
+//!
+//! The slow ones return early when `SWITCHBOARD_TEST_FAST` is set, and say so.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::disallowed_methods,
+    reason = "test code: a failed expectation should stop the test, and it has the machine's own time"
+)]
+
+mod api;
+mod bad_bodies;
+mod bad_input;
+mod batch;
+mod cli;
+mod cli_route;
+mod crash;
+mod desk_failures;
+mod desks;
+mod first_start;
+mod keys;
+mod mutations;
+mod paging;
+mod random;
+mod secrets;
+mod server;
+mod shutdown;
+mod tenant;
+mod tickets;
+mod wait;
