@@ -16,6 +16,10 @@ use clap::Parser;
 
 use crate::args::Args;
 
+/// Measured against the system's: fewer processor cycles for each ticket, and memory that does not creep.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let args = Args::parse();
     match commands::run(args) {

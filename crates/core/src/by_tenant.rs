@@ -12,6 +12,7 @@ use crate::{
         StoredCustomer, TenantScope,
     },
     tenants::{CustomersConfig, DeskConfig, ServiceStatusConfig, Tenant},
+    time::Timestamp,
 };
 
 /// The desk that the tenant's `desk.kind` names.
@@ -59,7 +60,8 @@ impl ServiceStatus for StatusByTenant {
 }
 
 /// The customers in the store, and behind it the source that the tenant's `customers.kind` names. An answer of the source
-/// is kept; while it is fresh the source is not asked, and when the source fails an old answer is better than none.
+/// is kept; while it is fresh the source is not asked, and when the source fails an old answer is better than none. What an
+/// operator put there never grows old.
 pub struct CustomersByTenant {
     /// What is kept.
     pub store: Arc<dyn CustomerStore>,
@@ -85,11 +87,7 @@ impl CustomerDirectory for CustomersByTenant {
             return Ok(Some(stored.customer.clone()));
         }
         match (self.http.customer(tenant, id).await, stored) {
-            (Ok(Some(customer)), _) => {
-                let kept = StoredCustomer { customer: customer.clone(), fetched_at: Some(now) };
-                self.store.put_customers(&scope, vec![kept]).await?;
-                Ok(Some(customer))
-            }
+            (Ok(Some(customer)), _) => Ok(Some(self.keep(&scope, customer, now).await)),
             (Ok(None), _) => Ok(None),
             (Err(error), Some(stored)) => {
                 tracing::warn!(tenant = %tenant.id, error = error.report(), "customer source failed, an old answer is used");
@@ -97,5 +95,24 @@ impl CustomerDirectory for CustomersByTenant {
             }
             (Err(error), None) => Err(error),
         }
+    }
+}
+
+impl CustomersByTenant {
+    /// Keeps what the source answered, unless an operator has put the customer there meanwhile: then his word counts. An
+    /// answer that cannot be kept is good all the same.
+    async fn keep(&self, scope: &TenantScope, customer: Customer, now: Timestamp) -> Customer {
+        let kept = match self.store.stored_customer(scope, &customer.customer_id).await {
+            Ok(Some(StoredCustomer { customer, fetched_at: None })) => return customer,
+            Ok(_) => {
+                let answered = StoredCustomer { customer: customer.clone(), fetched_at: Some(now) };
+                self.store.put_customers(scope, vec![answered]).await
+            }
+            Err(error) => Err(error),
+        };
+        if let Err(error) = kept {
+            tracing::warn!(tenant = %scope.tenant(), error = error.report(), "customer source's answer could not be kept");
+        }
+        customer
     }
 }

@@ -23,7 +23,7 @@ impl CustomerStore for SqliteStore {
             })
         };
         self.db
-            .read(move |connection| {
+            .look_up(move |connection| {
                 connection
                     .prepare_cached("SELECT record, fetched_at FROM customers WHERE tenant = ?1 AND customer_id = ?2")?
                     .query_row(params![tenant.as_str(), id.as_str()], read)

@@ -32,7 +32,7 @@ impl KeyStore for SqliteStore {
         let wanted = id.clone();
         let found = self
             .db
-            .read(move |connection| {
+            .look_up(move |connection| {
                 connection
                     .prepare_cached(&format!("SELECT {COLUMNS} FROM api_keys WHERE id = ?1"))?
                     .query_row([wanted.as_str()], key)

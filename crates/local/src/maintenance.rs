@@ -1,11 +1,8 @@
 //! What time does to the data: retention, and the search for what is unfinished and has no job.
 
 use rusqlite::{Connection, params};
-use switchboard_core::{
-    error::Result,
-    limits,
-    time::Timestamp,
-};
+use switchboard_core::{error::Result, limits, time::Timestamp};
+use ulid::Ulid;
 
 use crate::{db::explain, store::SqliteStore};
 
@@ -64,9 +61,12 @@ fn queue_again(connection: &Connection, now: Timestamp) -> rusqlite::Result<usiz
         .execute(params![now.minus(limits::UNFINISHED_AGE).as_millis(), AT_ONCE])
 }
 
+/// Rows lie in the order of their acceptance, so the oldest are the first.
 fn expire(connection: &Connection, now: Timestamp) -> rusqlite::Result<usize> {
     let rows: Vec<(i64, String, String)> = connection
-        .prepare_cached("SELECT id, tenant, ticket_id FROM tickets WHERE expires_at <= ?1 ORDER BY expires_at LIMIT ?2")?
+        .prepare_cached(
+            "SELECT id, tenant, ticket_id FROM (SELECT * FROM tickets ORDER BY id LIMIT ?2) WHERE expires_at <= ?1",
+        )?
         .query_map(params![now.as_millis(), AT_ONCE], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
         .collect::<rusqlite::Result<_>>()?;
     for (row, tenant, ticket) in &rows {
@@ -87,12 +87,17 @@ fn unarchive(connection: &Connection, now: Timestamp) -> rusqlite::Result<usize>
     connection
         .prepare_cached(
             "DELETE FROM events WHERE id IN (
-                SELECT e.id FROM events e INDEXED BY events_by_time WHERE e.at <= ?1
+                SELECT e.id FROM events e WHERE e.id < ?1
                 AND NOT EXISTS (SELECT 1 FROM jobs j WHERE j.event = e.id)
                 AND NOT EXISTS (SELECT 1 FROM dead_letters d WHERE d.event = e.id)
                 AND NOT EXISTS (SELECT 1 FROM tickets t WHERE t.tenant = e.tenant AND t.ticket_id = e.ticket_id
                                 AND (t.routed = 0 OR t.sync = 0))
-                ORDER BY e.at LIMIT ?2)",
+                ORDER BY e.id LIMIT ?2)",
         )?
-        .execute(params![now.minus(limits::EVENT_RETENTION).as_millis(), AT_ONCE])
+        .execute(params![first_id_of(now.minus(limits::EVENT_RETENTION)), AT_ONCE])
+}
+
+/// The smallest id that an event of that time can have: ids are ULIDs and sort by time.
+fn first_id_of(time: Timestamp) -> String {
+    Ulid::from_parts(u64::try_from(time.as_millis()).unwrap_or(0), 0).to_string()
 }

@@ -5,6 +5,7 @@ use serde::Deserialize;
 use switchboard_core::{
     error::{Error, ErrorKind, Result},
     ids::ServiceId,
+    json,
     ports::{Outage, ServiceStatus, StatusReport},
     tenants::{ServiceStatusConfig, Tenant},
 };
@@ -43,20 +44,30 @@ impl ServiceStatus for FileStatus {
         let ServiceStatusConfig::File { path } = &tenant.config.service_status else {
             return Err(Error::new(ErrorKind::Internal, "the tenant's service status is no file"));
         };
+        if services.is_empty() {
+            return Ok(StatusReport { overall_health: "healthy".to_owned(), ..StatusReport::default() });
+        }
         let path = self.tenants.join(tenant.id.as_str()).join(path);
         let bytes = fs::read(&path).map_err(|error| {
             Error::new(ErrorKind::Unavailable, "the service-status file cannot be read").caused_by(error)
         })?;
-        let file: StatusFile = serde_json::from_slice(&bytes)
-            .map_err(|error| Error::new(ErrorKind::BadAnswer, "the service-status file is not valid").caused_by(error))?;
-        let worst = ["outage", "degraded"].into_iter().find(|health| {
-            file.services.iter().any(|service| service.health == *health && services.contains(&service.service_id))
-        });
-        let report = StatusReport {
-            outages: file.outages,
-            known_issues: file.known_issues,
-            overall_health: worst.unwrap_or("healthy").to_owned(),
+        let file: StatusFile = json::parse(&bytes).map_err(|error| {
+            Error::new(ErrorKind::BadAnswer, "the service-status file is not valid").caused_by(error)
+        })?;
+        let report =
+            StatusReport { outages: file.outages, known_issues: file.known_issues, overall_health: String::new() };
+        let report = report.only(services);
+        let any_is = |health: &str| {
+            file.services.iter().any(|service| service.health == health && services.contains(&service.service_id))
         };
-        Ok(report.only(services))
+        // An outage that is in the list counts, also when nobody changed the health of its services.
+        let health = if any_is("outage") || !report.outages.is_empty() {
+            "outage"
+        } else if any_is("degraded") || !report.known_issues.is_empty() {
+            "degraded"
+        } else {
+            "healthy"
+        };
+        Ok(StatusReport { overall_health: health.to_owned(), ..report })
     }
 }

@@ -202,9 +202,9 @@ impl Ids for SeededIds {
     }
 }
 
-/// Secrets of a list.
+/// Secrets of a list that a test may change.
 #[derive(Default)]
-pub struct MapSecrets(BTreeMap<SecretName, String>);
+pub struct MapSecrets(Mutex<BTreeMap<SecretName, SecretString>>);
 
 impl MapSecrets {
     /// No secrets.
@@ -213,16 +213,26 @@ impl MapSecrets {
     }
 
     /// The same with one more; the name must have the form of one.
-    pub fn with(mut self, name: &str, value: &str) -> Self {
-        self.0.insert(name.parse().expect("the name of a secret"), value.to_owned());
+    pub fn with(self, name: &str, value: &str) -> Self {
+        self.put(name.parse().expect("the name of a secret"), value);
         self
+    }
+
+    /// Puts one there, in the place of the one that is there already.
+    pub fn put(&self, name: SecretName, value: &str) {
+        lock(&self.0).insert(name, value.into());
+    }
+
+    /// Takes one away.
+    pub fn remove(&self, name: &SecretName) {
+        lock(&self.0).remove(name);
     }
 }
 
 #[async_trait]
 impl Secrets for MapSecrets {
     async fn secret(&self, name: &SecretName) -> Result<Option<SecretString>> {
-        Ok(self.0.get(name).map(|value| SecretString::from(value.clone())))
+        Ok(lock(&self.0).get(name).cloned())
     }
 }
 
@@ -239,6 +249,26 @@ mod tests {
     #[tokio::test]
     async fn a_clock_that_moves_itself_keeps_the_contract() {
         contracts::clock(async || FixedClock::auto()).await;
+    }
+
+    #[async_trait]
+    impl contracts::secrets::Operated for Arc<MapSecrets> {
+        fn secrets(&self) -> Arc<dyn Secrets> {
+            self.clone()
+        }
+
+        async fn put(&self, name: &SecretName, value: &str) {
+            MapSecrets::put(self, name.clone(), value);
+        }
+
+        async fn remove(&self, name: &SecretName) {
+            MapSecrets::remove(self, name);
+        }
+    }
+
+    #[tokio::test]
+    async fn secrets_of_a_list_keep_the_contract() {
+        contracts::secrets(async || Arc::new(MapSecrets::new())).await;
     }
 
     #[tokio::test]

@@ -25,7 +25,8 @@ use crate::{data::DataFolder, demo, output, wire};
 
 pub(super) async fn route(mut session: Session, file: &Path) -> Result<ExitCode> {
     let text = read(file)?;
-    let rows = rows(file, &text)?;
+    // Spreadsheets and some editors put a byte order mark before the text.
+    let rows = rows(file, text.strip_prefix('\u{feff}').unwrap_or(&text))?;
     // Without data, the demo tenant routes, from a folder that goes away again.
     let temporary = tempfile::tempdir().context("no temporary folder")?;
     let wired = if session.data.is_new() {

@@ -18,13 +18,22 @@ use super::Session;
 use crate::{demo, output, wire};
 
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
+const METRICS_UPKEEP: Duration = Duration::from_secs(5);
 
 pub(super) async fn serve(session: Session, listen: Option<SocketAddr>, with_demo: bool) -> Result<ExitCode> {
     let Session { global, data, settings } = &session;
     data.create()?;
     let _lock = data.lock()?;
     let first_start = data.is_new();
+    let address = match listen {
+        Some(address) => address.to_string(),
+        None => settings.server.listen.clone(),
+    };
+    // Before anything is stored: a first start that fails here is a first start again the next time, with a key to show.
+    let listener = TcpListener::bind(&address).await.with_context(|| format!("cannot listen on {address}"))?;
+    let address = listener.local_addr()?;
     let metrics = record_metrics()?;
+    let upkeep = metrics.clone();
     let wired = wire::wire(data, settings, Role::Server)?;
     let key = if first_start && with_demo {
         demo::install(&data.tenants(), wired.store.as_ref()).await?;
@@ -32,12 +41,6 @@ pub(super) async fn serve(session: Session, listen: Option<SocketAddr>, with_dem
     } else {
         None
     };
-    let address = match listen {
-        Some(address) => address.to_string(),
-        None => settings.server.listen.clone(),
-    };
-    let listener = TcpListener::bind(&address).await.with_context(|| format!("cannot listen on {address}"))?;
-    let address = listener.local_addr()?;
     let state = HttpState::new(Service {
         app: wired.app.clone(),
         pepper: wired.pepper,
@@ -50,6 +53,7 @@ pub(super) async fn serve(session: Session, listen: Option<SocketAddr>, with_dem
     let worker = start_worker(wired.app.clone(), stopped.clone(), grace);
     let sweeper = start_sweeper(wired.app.clone(), Arc::clone(&wired.store), stopped.clone());
     prepare_tenants(wired.app.clone());
+    tokio::spawn(keep_metrics_small(wired.app.clone(), upkeep));
     announce(&session, address, key.as_ref(), global.json)?;
     tokio::spawn(async move {
         wait_for_signal().await;
@@ -91,6 +95,14 @@ fn start_sweeper(app: App, store: Arc<SqliteStore>, stopped: watch::Receiver<boo
             }
         }
     })
+}
+
+/// Histograms keep every sample until somebody folds them into their buckets; nobody may be scraping.
+async fn keep_metrics_small(app: App, metrics: PrometheusHandle) {
+    loop {
+        app.clock.sleep(METRICS_UPKEEP).await;
+        metrics.run_upkeep();
+    }
 }
 
 /// Loads and learns every tenant beside the first requests, so that the first ticket of each need not wait for it.

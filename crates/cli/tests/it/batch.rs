@@ -87,8 +87,7 @@ async fn a_thousand_tickets_are_taken_and_decided_and_one_more_is_refused() {
     let server = home.start();
     let api = server.demo_api();
     let tickets = |count: usize| Value::Array((0..count).map(|n| ticket(&format!("T-{n}"))).collect());
-    let lines: String =
-        tickets(1_001).as_array().unwrap().iter().map(|ticket| format!("{ticket}\n")).collect();
+    let lines: String = tickets(1_001).as_array().unwrap().iter().map(|ticket| format!("{ticket}\n")).collect();
     let refused = [
         api.post("/tickets/batch", &tickets(1_001)).await,
         api.post_as("/tickets/batch", "application/x-ndjson", lines.into_bytes()).await,

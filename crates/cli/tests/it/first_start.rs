@@ -33,10 +33,6 @@ async fn a_first_ticket_is_routed_written_back_and_explained() {
     let home = Home::new();
     let server = home.start();
     assert_eq!(fs::metadata(home.data()).unwrap().permissions().mode() & 0o777, 0o700);
-    for secret in ["pepper", "switchboard.db"] {
-        let mode = fs::metadata(home.data().join(secret)).unwrap().permissions().mode() & 0o777;
-        println!("{secret} {mode:o}");
-    }
     let api = server.demo_api();
     let receipt = api.accept(&ticket("T-1")).await;
     assert_eq!((receipt["ticket_id"].as_str(), receipt["status"].as_str()), (Some("T-1"), Some("accepted")));

@@ -68,7 +68,8 @@ async fn filters_hold_together() {
         api.ticket_when(id, "success").await;
     }
     let decided = api.ticket("T-1").await;
-    let (level, at) = (decided["decision"]["priority_level"].as_str().unwrap(), decided["ticket"]["accepted_at"].as_str());
+    let (level, at) =
+        (decided["decision"]["priority_level"].as_str().unwrap(), decided["ticket"]["accepted_at"].as_str());
     let at = at.unwrap();
     let all: BTreeSet<_> = ["T-1", "T-2", "T-3"].map(str::to_owned).into();
     for (query, expected) in [

@@ -48,10 +48,28 @@ async fn a_whole_ticket_comes_back_as_it_was_sent() {
     assert_eq!(found["status"], "routed");
     let decision = &found["decision"];
     let expected = [
-        "ticket_id", "timestamp", "customer_id", "assigned_team", "priority_level", "priority_score",
-        "confidence_score", "issue_classification", "entities", "reasoning", "requires_manual_review",
-        "review_reasons", "decided_by", "model", "processing_time_ms", "tool_calls", "tokens", "cost_usd",
-        "correlation_id", "config_version", "created_at", "ttl",
+        "ticket_id",
+        "timestamp",
+        "customer_id",
+        "assigned_team",
+        "priority_level",
+        "priority_score",
+        "confidence_score",
+        "issue_classification",
+        "entities",
+        "reasoning",
+        "requires_manual_review",
+        "review_reasons",
+        "decided_by",
+        "model",
+        "processing_time_ms",
+        "tool_calls",
+        "tokens",
+        "cost_usd",
+        "correlation_id",
+        "config_version",
+        "created_at",
+        "ttl",
     ];
     for name in expected {
         assert!(decision.get(name).is_some(), "{name} is not in {decision}");
@@ -130,7 +148,8 @@ async fn every_answer_carries_a_correlation_id() {
     let home = Home::new();
     let server = home.start();
     let api = server.demo_api();
-    let paths = ["/health", "/health/live", "/metrics", "/openapi.json", "/docs/", "/tickets", "/tickets/none", "/none"];
+    let paths =
+        ["/health", "/health/live", "/metrics", "/openapi.json", "/docs/", "/tickets", "/tickets/none", "/none"];
     for path in paths {
         let made = api.get(path).await;
         assert_eq!(made.header("x-correlation-id").len(), 26, "{path}: {made:?}");

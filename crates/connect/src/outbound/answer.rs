@@ -57,9 +57,13 @@ impl Answer {
         })
     }
 
-    /// The body as JSON; anything else is `BadAnswer`.
+    /// The body as JSON; anything else is `BadAnswer`. So is a list: serde's derived code would take it for a struct, and
+    /// an empty one for a report that nothing is down.
     pub fn json<T: DeserializeOwned + Closed>(&self) -> Result<T> {
         let read = self.body.read_as(|bytes| {
+            if bytes.trim_ascii_start().starts_with(b"[") {
+                return Err(NotTheJson { line: 1, column: 1 });
+            }
             serde_json::from_slice(bytes).map_err(|error| NotTheJson { line: error.line(), column: error.column() })
         });
         read.map_err(|NotTheJson { line, column }| {
@@ -114,6 +118,8 @@ mod tests {
         assert_eq!(error.report(), "the source answered something unexpected at line 1, column 8");
         let error = answer(200, "\"hunter2\"").json::<u64>().unwrap_err();
         assert_eq!(error.report(), "the source answered something unexpected at line 1, column 9");
+        let error = answer(200, " []").json::<Vec<u64>>().unwrap_err();
+        assert_eq!(error.report(), "the source answered something unexpected at line 1, column 1");
         assert_eq!(answer(200, "7").json::<u64>().unwrap(), 7);
     }
 }

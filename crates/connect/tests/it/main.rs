@@ -5,6 +5,7 @@ mod common;
 mod customers;
 mod desk_contract;
 mod outbound;
+mod source_contracts;
 mod status;
 mod webhook;
 mod zendesk;

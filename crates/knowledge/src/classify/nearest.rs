@@ -45,14 +45,16 @@ impl Model {
             }
         }
         let total = texts.len() as f64;
-        let mut norms = vec![0.0; texts.len()];
         for posting in postings.values_mut() {
             posting.idf = ((1.0 + total) / (1.0 + posting.texts.len() as f64)).ln() + 1.0;
-            for (text, weight) in &mut posting.texts {
-                *weight *= posting.idf;
-                norms[*text] += *weight * *weight;
-            }
+            posting.texts.iter_mut().for_each(|(_, weight)| *weight *= posting.idf);
         }
+        // Summed in the order of the texts: the order of the map differs each time, and with it the last digit of a sum.
+        let squared = |(feature, weight): &(u64, f64)| {
+            let weight = weight * postings.get(feature).map_or(0.0, |posting| posting.idf);
+            weight * weight
+        };
+        let norms: Vec<f64> = texts.iter().map(|counts| counts.iter().map(squared).sum()).collect();
         for posting in postings.values_mut() {
             for (text, weight) in &mut posting.texts {
                 *weight /= norms[*text].sqrt();

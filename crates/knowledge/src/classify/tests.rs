@@ -52,3 +52,8 @@ fn probabilities_are_a_distribution_whatever_the_text() {
         assert_eq!(answer.categories.len(), tenant.config.categories.len());
     }
 }
+
+#[tokio::test]
+async fn nearest_example_keeps_the_contract() {
+    switchboard_testkit::contracts::classifier(async || NearestExample::new()).await;
+}

@@ -33,7 +33,6 @@ CREATE INDEX tickets_by_team ON tickets (tenant, team, accepted_at) WHERE team I
 CREATE INDEX tickets_by_priority ON tickets (tenant, priority, accepted_at) WHERE priority IS NOT NULL;
 CREATE INDEX tickets_unsynced ON tickets (tenant, sync, accepted_at) WHERE sync <> 1;
 CREATE INDEX tickets_to_review ON tickets (tenant, accepted_at) WHERE review = 1;
-CREATE INDEX tickets_by_expiry ON tickets (expires_at);
 CREATE INDEX tickets_unfinished ON tickets (accepted_at) WHERE routed = 0 OR sync = 0;
 
 CREATE TABLE ticket_records (ticket INTEGER PRIMARY KEY, record TEXT NOT NULL) STRICT;
@@ -49,7 +48,6 @@ CREATE TABLE events (
     at             INTEGER NOT NULL,
     detail         TEXT NOT NULL
 ) STRICT;
-CREATE INDEX events_by_time ON events (at);
 CREATE INDEX events_by_ticket ON events (tenant, ticket_id);
 
 -- Events that wait for their work, oldest first by id.

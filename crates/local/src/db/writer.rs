@@ -1,6 +1,7 @@
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     thread,
+    time::Duration,
 };
 
 use rusqlite::Connection;
@@ -13,6 +14,12 @@ use super::explain;
 const WAITING_WRITES: usize = 1_024;
 /// Writes of one commit.
 const GROUP: usize = 512;
+
+/// A group of so many writes says that more are on their way.
+const BUSY: usize = 8;
+/// How long a busy writer waits for the writes on their way. Neighbours change the same pages, so fewer and larger commits
+/// write each page once instead of ten times; with few writes there is no wait.
+const LINGER: Duration = Duration::from_millis(1);
 
 /// Tells the caller, once it is known whether the commit held.
 type Reply = Box<dyn FnOnce(Result<(), Reason>) + Send>;
@@ -61,7 +68,17 @@ impl Writer {
 
 fn run(connection: &Connection, mut receiver: mpsc::Receiver<Command>) {
     let mut group = Vec::with_capacity(GROUP);
+    let mut busy = false;
     while receiver.blocking_recv_many(&mut group, GROUP) > 0 {
+        if busy && group.len() < GROUP {
+            thread::sleep(LINGER);
+            while group.len() < GROUP
+                && let Ok(command) = receiver.try_recv()
+            {
+                group.push(command);
+            }
+        }
+        busy = group.len() >= BUSY;
         commit(connection, &mut group);
     }
 }

@@ -104,7 +104,7 @@ impl SqliteStore {
     async fn claim(&self, claim: leases::Claim) -> Result<Vec<Leased>> {
         // A look without the writer first: an idle worker must not cost a commit each time it asks.
         let (probe, claim) = (claim.probe(), claim);
-        if !self.db.read(move |connection| probe.finds_any(connection)).await? {
+        if !self.db.look_up(move |connection| probe.finds_any(connection)).await? {
             return Ok(Vec::new());
         }
         self.db.writer.write(move |connection| claim.run(connection)).await

@@ -98,7 +98,7 @@ impl TicketStore for SqliteStore {
 
     async fn ticket(&self, scope: &TenantScope, id: &TicketId) -> Result<Option<TicketFile>> {
         let (tenant, id) = (scope.tenant().clone(), id.clone());
-        self.db.read(move |connection| rows::ticket_file(connection, &tenant, &id)).await
+        self.db.look_up(move |connection| rows::ticket_file(connection, &tenant, &id)).await
     }
 
     async fn list(
@@ -120,7 +120,7 @@ impl TicketStore for SqliteStore {
         limit: u32,
     ) -> Result<Vec<PastDecision>> {
         let (tenant, customer, except) = (scope.tenant().clone(), customer.clone(), except.clone());
-        self.db.read(move |connection| rows::history(connection, &tenant, &customer, &except, limit)).await
+        self.db.look_up(move |connection| rows::history(connection, &tenant, &customer, &except, limit)).await
     }
 
     async fn decide(&self, scope: &TenantScope, decision: &Decision, event: Event, lease: &Lease) -> Result<Decided> {

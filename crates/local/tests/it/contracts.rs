@@ -2,17 +2,14 @@ use std::{path::Path, sync::Arc};
 
 use async_trait::async_trait;
 use switchboard_core::{
-    ids::{DecisionId, TicketId},
-    ports::{Clock, CustomerStore, Desk, TenantSource},
+    ids::{DecisionId, SecretName, TicketId},
+    ports::{self, Clock, CustomerStore, Desk, TenantSource},
     tenants::Tenant,
 };
-use switchboard_local::{FolderDesk, FolderTenants, Role, SqliteStore, SystemClock, SystemIds};
+use switchboard_local::{FolderDesk, FolderSecrets, FolderTenants, Role, SqliteStore, SystemClock, SystemIds};
 use switchboard_testkit::{
     contracts::{
-        self, Stores, UnderTest,
-        desk::Observed,
-        key_store::Keys,
-        tenant_source::TenantFile,
+        self, Stores, UnderTest, desk::Observed, key_store::Keys, secrets::Operated, tenant_source::TenantFile,
     },
     sample,
     world::FixedClock,
@@ -87,6 +84,41 @@ async fn clock_and_ids() {
     contracts::ids(async || SystemIds::default()).await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn customers_by_tenant() {
+    contracts::kept_customers(async || fresh(|store, _| store as Arc<dyn CustomerStore>).await).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn folder_secrets() {
+    contracts::secrets(async || Secrets { folder: TempDir::new().unwrap() }).await;
+}
+
+struct Secrets {
+    folder: TempDir,
+}
+
+#[async_trait]
+impl Operated for Secrets {
+    fn secrets(&self) -> Arc<dyn ports::Secrets> {
+        Arc::new(FolderSecrets::new(self.folder.path().to_owned()))
+    }
+
+    async fn put(&self, name: &SecretName, value: &str) {
+        std::fs::write(self.folder.path().join(name.as_str()), value).unwrap();
+    }
+
+    async fn remove(&self, name: &SecretName) {
+        std::fs::remove_file(self.folder.path().join(name.as_str())).unwrap();
+    }
+
+    async fn spoil(&self, name: &SecretName, value: &str) -> bool {
+        let no_text = [value.as_bytes(), b"\xff"].concat();
+        std::fs::write(self.folder.path().join(name.as_str()), no_text).unwrap();
+        true
+    }
+}
+
 struct FolderUnderTest {
     folder: TempDir,
     desk: Arc<FolderDesk>,
@@ -111,7 +143,8 @@ impl Observed for FolderUnderTest {
         let folder = self.folder.path().join(self.tenant.id.as_str()).join("desk");
         let files = std::fs::read_dir(folder).into_iter().flatten().map(|entry| entry.unwrap().path());
         let texts = files.filter(|path| path.extension().is_some_and(|extension| extension == "json"));
-        let updates = texts.map(|path| serde_json::from_slice::<serde_json::Value>(&std::fs::read(path).unwrap()).unwrap());
+        let updates =
+            texts.map(|path| serde_json::from_slice::<serde_json::Value>(&std::fs::read(path).unwrap()).unwrap());
         updates
             .filter(|update| update["ticket_id"] == ticket.as_str() && update["decision_id"] == decision.as_str())
             .count()

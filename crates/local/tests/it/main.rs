@@ -4,4 +4,6 @@
 mod contracts;
 mod maintenance;
 mod process;
+mod secrets;
+mod status;
 mod tenants;

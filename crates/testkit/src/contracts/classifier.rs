@@ -61,7 +61,8 @@ pub async fn classifier<C: Classifier + 'static>(make: impl AsyncFn() -> C) {
     }
     // Another instance may well have learnt the same configuration in another order.
     let pair: (Shared, Shared) = (Arc::new(make().await), Arc::new(make().await));
-    let check = |(one, other): (Shared, Shared)| on_a_thread(move || another_instance_has_the_same_answers(&one, &other));
+    let check =
+        |(one, other): (Shared, Shared)| on_a_thread(move || another_instance_has_the_same_answers(&one, &other));
     suite.check("another_instance_has_the_same_answers", pair, check).await;
     suite.finish();
 }
@@ -91,9 +92,7 @@ fn classify(classifier: &Shared, tenant: &Tenant, text: &str) -> Classification 
 /// A tenant with these categories: id, description, examples.
 fn tenant_of(id: &str, categories: &[(&str, &str, &[&str])]) -> Tenant {
     sample::tenant_with(|config| {
-        let shown = |(id, description, examples): &(&str, &str, &[&str])| {
-            json!({"id": id, "name": id, "team": "support", "description": description, "examples": examples})
-        };
+        let shown = |(id, description, examples): &(&str, &str, &[&str])| json!({"id": id, "name": id, "team": "support", "description": description, "examples": examples});
         config["tenant_id"] = id.into();
         config["categories"] = Value::Array(categories.iter().map(shown).collect());
     })
@@ -188,9 +187,11 @@ fn every_category_is_there_once_and_the_most_probable_first(classifier: &Shared)
 fn whatever_the_text_the_answer_is_a_distribution(classifier: &Shared) {
     for tenant in [sample::tenant(), large()] {
         for (what, text) in odd_texts() {
-            for (place, ticket) in
-                [("as subject", ticket(&text, "")), ("as description", ticket("", &text)), ("twice", ticket(&text, &text))]
-            {
+            for (place, ticket) in [
+                ("as subject", ticket(&text, "")),
+                ("as description", ticket("", &text)),
+                ("twice", ticket(&text, &text)),
+            ] {
                 let what = format!("{what}, {place}");
                 let answer = expect_ok(&what, classifier.classify(&tenant, &ticket));
                 expect_distribution(&what, &tenant, &answer);
@@ -356,7 +357,11 @@ fn a_changed_configuration_counts_at_once(classifier: &Shared) {
         expect_eq("the category under the second version", top(&first).as_str(), "invoice");
         expect_eq("the category under the third version", top(&second).as_str(), "outage");
         expect_eq("the category under the fourth version", top(&more).as_str(), "parrots");
-        expect_eq("the answer of the first version, in force again", classify(classifier, &plain, text), before.clone());
+        expect_eq(
+            "the answer of the first version, in force again",
+            classify(classifier, &plain, text),
+            before.clone(),
+        );
     }
 }
 
@@ -382,10 +387,8 @@ fn many_threads_have_the_same_answers(classifier: &Shared) {
         })
         .collect();
     let outcomes: Vec<_> = threads.into_iter().map(std::thread::JoinHandle::join).collect();
-    let answers: Vec<_> = outcomes
-        .into_iter()
-        .map(|outcome| outcome.unwrap_or_else(|payload| resume_unwind(payload)))
-        .collect();
+    let answers: Vec<_> =
+        outcomes.into_iter().map(|outcome| outcome.unwrap_or_else(|payload| resume_unwind(payload))).collect();
     for other in &answers {
         expect_eq("the answers of one thread among eight", other, &answers[0]);
     }

@@ -6,13 +6,18 @@
 //! called on a tokio runtime with its time not paused: that is the guard against a check that hangs.
 
 mod bench;
+pub mod classifier;
 pub mod clock;
+pub mod customer_directory;
 pub mod customer_store;
 pub mod desk;
 pub mod event_queue;
 mod expect;
 pub mod ids;
+pub mod kept_customers;
 pub mod key_store;
+pub mod secrets;
+pub mod service_status;
 pub mod tenant_source;
 pub mod ticket_store;
 
@@ -32,11 +37,16 @@ use switchboard_core::ports::{EventQueue, TicketStore};
 
 use crate::world::FixedClock;
 
+pub use classifier::classifier;
 pub use clock::clock;
+pub use customer_directory::customer_directory;
 pub use customer_store::customer_store;
 pub use event_queue::event_queue;
 pub use ids::ids;
+pub use kept_customers::kept_customers;
 pub use key_store::key_store;
+pub use secrets::secrets;
+pub use service_status::service_status;
 pub use tenant_source::tenant_source;
 pub use ticket_store::ticket_store;
 

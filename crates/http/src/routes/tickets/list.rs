@@ -64,11 +64,7 @@ pub(crate) async fn list_tickets(
     parameters: Result<Query<ListParameters>, QueryRejection>,
 ) -> Result<Json<Page<TicketSummary>>, Problem> {
     let scope = principal.allow(Scope::TicketsRead)?;
-    let Query(parameters) = parameters.map_err(|rejection| {
-        let text = rejection.body_text();
-        let text = text.strip_prefix("Failed to deserialize query string: ").unwrap_or(&text);
-        Problem::invalid_parameter("", with_nearest(text))
-    })?;
+    let Query(parameters) = parameters.map_err(|rejection| refused(&rejection))?;
     let limit = parse::<u32>("limit", parameters.limit)?.unwrap_or(DEFAULT_LIMIT);
     if !(1..=limits::PAGE_TICKETS).contains(&limit) {
         return Err(Problem::invalid_parameter("limit", format!("must be from 1 to {}", limits::PAGE_TICKETS)));
@@ -77,7 +73,11 @@ pub(crate) async fn list_tickets(
         team: parse("team", parameters.team)?,
         customer: parse("customer_id", parameters.customer_id)?,
         priority: parse("priority", parameters.priority)?,
-        status: word("status", parameters.status, &[("accepted", TicketStatus::Accepted), ("routed", TicketStatus::Routed)])?,
+        status: word(
+            "status",
+            parameters.status,
+            &[("accepted", TicketStatus::Accepted), ("routed", TicketStatus::Routed)],
+        )?,
         sync: parse("sync_status", parameters.sync_status)?,
         review: word(
             "review_state",
@@ -94,8 +94,19 @@ pub(crate) async fn list_tickets(
     })
 }
 
+/// What is wrong with the query as a whole: an unknown parameter, or one that is there twice.
+fn refused(rejection: &QueryRejection) -> Problem {
+    let text = rejection.body_text();
+    let text = text.strip_prefix("Failed to deserialize query string: ").unwrap_or(&text);
+    // The name stands before the message when the parser knows it, and in backticks else.
+    let (name, message) = text.split_once(": ").unwrap_or(("", text));
+    let name = if name.is_empty() { message.split('`').nth(1).unwrap_or_default() } else { name };
+    Problem::invalid_parameter(name, with_nearest(message))
+}
+
 fn parse<T: FromStr<Err: std::fmt::Display>>(name: &str, text: Option<String>) -> Result<Option<T>, Problem> {
-    let parsed = text.map(|text| text.parse().map_err(|error: T::Err| Problem::invalid_parameter(name, error.to_string())));
+    let parsed =
+        text.map(|text| text.parse().map_err(|error: T::Err| Problem::invalid_parameter(name, error.to_string())));
     parsed.transpose()
 }
 
