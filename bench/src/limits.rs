@@ -14,7 +14,8 @@ use crate::load::Load;
 pub(crate) async fn empty_handler(connections: usize, requests: usize) -> Result<f64> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let address = listener.local_addr()?;
-    let server = tokio::spawn(async move { axum::serve(listener, Router::new().route("/tickets", post(|| async {}))).await });
+    let server =
+        tokio::spawn(async move { axum::serve(listener, Router::new().route("/tickets", post(|| async {}))).await });
     let started = Instant::now();
     Load::tickets("empty", requests).send(address, "", connections, None, 200).await?;
     let rate = requests as f64 / started.elapsed().as_secs_f64();

@@ -21,12 +21,24 @@ use tokio::net::TcpStream;
 use crate::server::Server;
 
 const TEXTS: [(&str, &str); 6] = [
-    ("No internet since this morning", "The light on my router is red and nothing loads. My service is SVC204. Please hurry!"),
+    (
+        "No internet since this morning",
+        "The light on my router is red and nothing loads. My service is SVC204. Please hurry!",
+    ),
     ("Charged twice", "You took $49.90 twice on 2026-11-02 from my account ACC-20931, please pay one back."),
     ("Router instalation", "i cant conect my new router to the wifi it says ERR-504 every time, model MDM-00FF12AB"),
-    ("Kündigung", "Guten Tag, hiermit kündige ich meinen Vertrag zum nächstmöglichen Termin. Bitte bestätigen Sie das schriftlich."),
-    ("Técnico", "El técnico no vino ayer a la cita y nadie me llamó. Vivo en Calle Mayor 23, mi teléfono es +34 600 555 012."),
-    ("Upgrade", "We are a small office and think about faster fibre for twelve people. What would that cost us a month?"),
+    (
+        "Kündigung",
+        "Guten Tag, hiermit kündige ich meinen Vertrag zum nächstmöglichen Termin. Bitte bestätigen Sie das schriftlich.",
+    ),
+    (
+        "Técnico",
+        "El técnico no vino ayer a la cita y nadie me llamó. Vivo en Calle Mayor 23, mi teléfono es +34 600 555 012.",
+    ),
+    (
+        "Upgrade",
+        "We are a small office and think about faster fibre for twelve people. What would that cost us a month?",
+    ),
 ];
 
 /// Tickets to send.

@@ -85,7 +85,10 @@ async fn run(tickets: usize) -> Result<Value> {
 
 fn print(figures: &Value) {
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
-    println!("{cores} cores shared by server, load and receiver; {} tickets, {CONNECTIONS} connections", figures["tickets"]);
+    println!(
+        "{cores} cores shared by server, load and receiver; {} tickets, {CONNECTIONS} connections",
+        figures["tickets"]
+    );
     println!("limits in the same run");
     println!("  empty axum handler            {} requests/s", figures["limits"]["empty_handler_per_s"]);
     for (name, rate) in figures["limits"]["sqlite"].as_object().into_iter().flatten() {

@@ -34,7 +34,8 @@ impl Server {
         let tenant = data.join("tenants/telecorp");
         fs::create_dir_all(&tenant)?;
         let mut config: Value = serde_json::from_str(CONFIG)?;
-        config["desk"] = json!({"kind": "webhook", "url": format!("http://{}/", receiver.address()), "secret": "bench"});
+        config["desk"] =
+            json!({"kind": "webhook", "url": format!("http://{}/", receiver.address()), "secret": "bench"});
         fs::write(tenant.join("config.json"), config.to_string())?;
         fs::write(tenant.join("service-status.json"), STATUS)?;
         fs::create_dir_all(data.join("secrets"))?;

@@ -30,7 +30,8 @@ const CLIENTS: usize = 8;
 const LIFE: std::ops::Range<usize> = 5..700;
 /// So many tickets may wait for their write-back; the clients rest while there are more.
 const BACKLOG: usize = 2_000;
-const LAST_WORK: Duration = Duration::from_secs(120);
+/// Retries wait up to half a minute, and events that were interrupted often run one after the other.
+const LAST_WORK: Duration = Duration::from_secs(300);
 
 /// What the clients know and share.
 #[derive(Default)]
@@ -123,9 +124,10 @@ async fn after_a_hundred_kills_every_acknowledged_ticket_has_one_decision_and_on
     .await;
     check(&home, &api, &double, &acknowledged).await;
     let deliveries = double.deliveries().len();
+    let alone = home.log().matches("runs alone").count();
     println!(
-        "kills {kills}, acknowledged {}, deliveries {deliveries}, repeated deliveries {}, requests tried again {}; \
-         {:.1} s of kills, {:.1} s until all work was done and checked",
+        "kills {kills}, acknowledged {}, deliveries {deliveries}, repeated deliveries {}, requests tried again {}, \
+         interrupted events that ran alone {alone}; {:.1} s of kills, {:.1} s until all work was done and checked",
         acknowledged.len(),
         deliveries - double.effects().len(),
         load.retries.load(Ordering::SeqCst),
@@ -134,8 +136,7 @@ async fn after_a_hundred_kills_every_acknowledged_ticket_has_one_decision_and_on
     );
     last.kill().unwrap();
     last.wait().unwrap();
-    let log = home.log();
-    assert!(!log.contains("panicked"), "{log}");
+    assert!(!home.log().contains("panicked"), "the server panicked:\n{log}");
 }
 
 async fn check(home: &Home, api: &Api, double: &WebhookDouble, acknowledged: &BTreeSet<String>) {

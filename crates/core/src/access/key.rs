@@ -151,7 +151,8 @@ mod tests {
 
     #[test]
     fn rubbish_is_no_key() {
-        for text in ["", "sb_live_", "sb_live__", "sb_live_0011223344556677_", "Bearer x", "sb_live_é_ééééééééé"] {
+        for text in ["", "sb_live_", "sb_live__", "sb_live_0011223344556677_", "Bearer x", "sb_live_é_ééééééééé"]
+        {
             assert!(text.parse::<ApiKey>().is_err(), "{text}");
         }
     }

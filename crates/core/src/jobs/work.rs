@@ -42,7 +42,8 @@ pub async fn handle(app: &App, leased: Leased) -> Outcome {
         Err(error) => fail(app, &leased, &error).await,
     };
     let name = leased.event.detail.detail_type();
-    metrics::counter!("switchboard_events_handled_total", "event" => name, "outcome" => format!("{outcome:?}")).increment(1);
+    metrics::counter!("switchboard_events_handled_total", "event" => name, "outcome" => format!("{outcome:?}"))
+        .increment(1);
     outcome
 }
 

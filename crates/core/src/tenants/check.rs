@@ -146,7 +146,10 @@ fn check_numbers(config: &TenantConfig, mistakes: &mut Mistakes) {
         mistakes.add("/priority/weights", "are all 0; at least one term must count");
     }
     let levels = &config.priority.levels;
-    if !(0.0 < levels.medium && levels.medium < levels.high && levels.high < levels.critical && levels.critical <= 100.0)
+    if !(0.0 < levels.medium
+        && levels.medium < levels.high
+        && levels.high < levels.critical
+        && levels.critical <= 100.0)
     {
         mistakes.add("/priority/levels", "must rise: 0 < medium < high < critical <= 100");
     }

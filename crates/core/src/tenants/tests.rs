@@ -44,7 +44,10 @@ fn each_mistake_names_its_place() {
         "/teams/0/nmae: unknown field `nmae`, expected one of `id`, `name`, `description`, `desk_group`; did you mean \
          `name`?",
     );
-    check(|value| value["teams"][0]["id"] = "support".into(), "/teams/1/id: team `support` is there twice\n/categories/0/team: team `billing` does not exist; there are: support, support");
+    check(
+        |value| value["teams"][0]["id"] = "support".into(),
+        "/teams/1/id: team `support` is there twice\n/categories/0/team: team `billing` does not exist; there are: support, support",
+    );
     check(
         |value| value["routing_rules"][0]["when"] = serde_json::json!({}),
         "/routing_rules/0/when: has no condition; it would take every ticket",

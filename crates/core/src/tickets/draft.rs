@@ -19,10 +19,24 @@ use crate::{
 #[serde(deny_unknown_fields)]
 pub struct TicketDraft {
     /// The ticket, as the caller's system names it: 1 to 128 letters, digits or any of `. _ : @ # / + = -`.
-    #[schema(required, nullable = false, min_length = 1, max_length = 128, pattern = r"^[A-Za-z0-9._:@#/+=-]+$", example = "T-1001")]
+    #[schema(
+        required,
+        nullable = false,
+        min_length = 1,
+        max_length = 128,
+        pattern = r"^[A-Za-z0-9._:@#/+=-]+$",
+        example = "T-1001"
+    )]
     ticket_id: Option<String>,
     /// Its customer, in the same form.
-    #[schema(required, nullable = false, min_length = 1, max_length = 128, pattern = r"^[A-Za-z0-9._:@#/+=-]+$", example = "CUST-1001")]
+    #[schema(
+        required,
+        nullable = false,
+        min_length = 1,
+        max_length = 128,
+        pattern = r"^[A-Za-z0-9._:@#/+=-]+$",
+        example = "CUST-1001"
+    )]
     customer_id: Option<String>,
     /// What it is about; not empty.
     #[schema(value_type = String, required, nullable = false, min_length = 1, max_length = 500, example = "No internet since this morning")]
@@ -249,7 +263,8 @@ mod tests {
             value["timestamp"] = "2026-11-20T08:00:00+01:00".into();
             value["channel"] = "email".into();
             value["language"] = "de-AT".into();
-            value["attachments"] = json!([{"name": "a.png", "type": "image/png", "url": "https://files.example/a.png"}]);
+            value["attachments"] =
+                json!([{"name": "a.png", "type": "image/png", "url": "https://files.example/a.png"}]);
             value["metadata"] = json!({"plan": "gold"});
             value["tenant_id"] = "acme".into();
         })

@@ -285,4 +285,3 @@ fn reasoning(
     }
     text
 }
-

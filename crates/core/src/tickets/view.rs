@@ -67,7 +67,9 @@ fn timeline(file: &TicketFile) -> Vec<TimelineEntry> {
         let error = file.sync.last_error.as_deref().unwrap_or("no reason recorded");
         let tries = file.sync.failed_attempts;
         let (what, detail) = match file.sync.status {
-            SyncStatus::Pending => ("sync_retrying", format!("write-back failed {tries} times, will try again: {error}")),
+            SyncStatus::Pending => {
+                ("sync_retrying", format!("write-back failed {tries} times, will try again: {error}"))
+            }
             SyncStatus::Success => ("synced", file.sync.receipt.clone().unwrap_or_default()),
             SyncStatus::Failed => ("sync_failed", format!("write-back failed {tries} times, given up: {error}")),
         };

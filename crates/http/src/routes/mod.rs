@@ -32,7 +32,8 @@ pub(crate) fn documented() -> OpenApiRouter<HttpState> {
 /// Everything that the server answers.
 pub fn router(state: HttpState) -> Router {
     let (routes, document) = documented().split_for_parts();
-    let docs = SwaggerUi::new("/docs").url("/openapi.json", document).config(Config::default().try_it_out_enabled(true));
+    let docs =
+        SwaggerUi::new("/docs").url("/openapi.json", document).config(Config::default().try_it_out_enabled(true));
     routes
         .merge(docs)
         .fallback(not_found)
@@ -49,12 +50,16 @@ async fn not_found(uri: Uri) -> Problem {
 }
 
 async fn method_not_allowed(method: Method) -> Problem {
-    Problem::new(PublicCode::MethodNotAllowed, format!("{method} is not offered here; GET /openapi.json lists all routes"))
+    Problem::new(
+        PublicCode::MethodNotAllowed,
+        format!("{method} is not offered here; GET /openapi.json lists all routes"),
+    )
 }
 
 fn panicked(_cause: Box<dyn std::any::Any + Send>) -> Response {
     tracing::error!("a handler broke an invariant");
-    Problem::new(PublicCode::Internal, "the failure is logged under the correlation id; please report it").into_response()
+    Problem::new(PublicCode::Internal, "the failure is logged under the correlation id; please report it")
+        .into_response()
 }
 
 async fn secure(mut response: Response) -> Response {

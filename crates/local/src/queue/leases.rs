@@ -83,9 +83,7 @@ fn interrupt(connection: &Connection, which: &str, now: Timestamp) -> rusqlite::
              failed, interrupted, ?1 FROM jobs WHERE state = 2 AND interrupted >= {last}"
         ))?
         .execute([now.as_millis()])?;
-    connection
-        .prepare_cached(&format!("DELETE FROM jobs WHERE state = 2 AND interrupted >= {last}"))?
-        .execute([])?;
+    connection.prepare_cached(&format!("DELETE FROM jobs WHERE state = 2 AND interrupted >= {last}"))?.execute([])?;
     Ok(())
 }
 
@@ -145,7 +143,12 @@ impl Claim {
         let mut leased = Vec::with_capacity(chosen.len());
         for (id, failed, interrupted) in chosen {
             let event = load.query_row([&id], event)?;
-            leased.push(Leased { lease: Lease { event: event.id.clone(), token: self.token }, event, failed, interrupted });
+            leased.push(Leased {
+                lease: Lease { event: event.id.clone(), token: self.token },
+                event,
+                failed,
+                interrupted,
+            });
         }
         leased.sort_by(|one, other| one.event.id.cmp(&other.event.id));
         Ok(leased)
@@ -171,7 +174,8 @@ pub(crate) fn complete(connection: &Connection, lease: &Lease, clock: i64) -> Re
 
 /// Ends a lease: the work failed and is due again.
 pub(crate) fn retry(connection: &Connection, lease: &Lease, clock: i64, at: Timestamp, error: &str) -> Result<()> {
-    let set = format!("UPDATE jobs SET state = {WAITING_FOR_ITS_TIME}, due_at = ?4, failed = failed + 1, last_error = ?5");
+    let set =
+        format!("UPDATE jobs SET state = {WAITING_FOR_ITS_TIME}, due_at = ?4, failed = failed + 1, last_error = ?5");
     held(connection, &set, lease, clock, &[&at.as_millis(), &error])
 }
 

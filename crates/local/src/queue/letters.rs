@@ -72,7 +72,11 @@ pub(super) fn discard(connection: &Connection, tenant: &TenantId, id: &EventId) 
         .map_err(explain)
 }
 
-pub(super) fn archived(connection: &Connection, tenant: &TenantId, filter: &EventFilter) -> rusqlite::Result<Vec<Event>> {
+pub(super) fn archived(
+    connection: &Connection,
+    tenant: &TenantId,
+    filter: &EventFilter,
+) -> rusqlite::Result<Vec<Event>> {
     let (conditions, values) = conditions(tenant, filter);
     let sql = format!("SELECT {EVENT_COLUMNS} FROM events e WHERE {conditions} ORDER BY e.id LIMIT {}", filter.limit);
     connection.prepare_cached(&sql)?.query_map(params_from_iter(values), event)?.collect()

@@ -16,6 +16,7 @@ use std::{
 
 use async_trait::async_trait;
 use moka::sync::Cache;
+pub(crate) use rows::{EVENT_COLUMNS, event, time};
 use switchboard_core::{
     error::Result,
     event::Event,
@@ -26,7 +27,6 @@ use switchboard_core::{
     },
     tickets::Decision,
 };
-pub(crate) use rows::{EVENT_COLUMNS, event, time};
 use tokio::sync::Notify;
 
 use crate::{

@@ -32,9 +32,7 @@ impl Decide {
         let decision = &self.decision;
         let found: Option<(i64, bool)> = connection
             .prepare_cached("SELECT id, routed FROM tickets WHERE tenant = ?1 AND ticket_id = ?2")?
-            .query_row(params![self.tenant.as_str(), decision.ticket_id.as_str()], |row| {
-                Ok((row.get(0)?, row.get(1)?))
-            })
+            .query_row(params![self.tenant.as_str(), decision.ticket_id.as_str()], |row| Ok((row.get(0)?, row.get(1)?)))
             .optional()?;
         let row = match found {
             None => return Ok(None),

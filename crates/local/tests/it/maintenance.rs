@@ -8,7 +8,10 @@ use switchboard_core::{
     ports::{Clock, EventFilter, EventQueue, Ids, SyncChange, TenantScope, TicketStore},
 };
 use switchboard_local::{SqliteStore, Swept};
-use switchboard_testkit::{sample, world::{FixedClock, SeededIds}};
+use switchboard_testkit::{
+    sample,
+    world::{FixedClock, SeededIds},
+};
 use tempfile::TempDir;
 
 use crate::contracts::open;

@@ -98,7 +98,11 @@ impl Entities {
 
     /// The largest amount of money that the ticket names.
     pub fn largest_amount(&self) -> Option<f64> {
-        self.of("money").iter().filter_map(|entity| amount(&entity.value)).map(|(value, _)| value).max_by(f64::total_cmp)
+        self.of("money")
+            .iter()
+            .filter_map(|entity| amount(&entity.value))
+            .map(|(value, _)| value)
+            .max_by(f64::total_cmp)
     }
 }
 
@@ -166,7 +170,10 @@ mod tests {
 
     #[test]
     fn numbers_are_told_apart() {
-        check("ACC-12345 on SVC204 shows ERR-504", "account_numbers=ACC-12345; error_codes=ERR-504; service_ids=SVC204");
+        check(
+            "ACC-12345 on SVC204 shows ERR-504",
+            "account_numbers=ACC-12345; error_codes=ERR-504; service_ids=SVC204",
+        );
         check("order ORD-88213, modem MDM-00FF12AB", "modem_serial=MDM-00FF12AB; order_numbers=ORD-88213");
         check("ACC- and SVC and A-1 and xACC-12", "");
     }

@@ -175,8 +175,11 @@ mod tests {
     }
 
     fn outage() -> StatusReport {
-        let outage =
-            crate::ports::Outage { id: "OUT-1".into(), service_ids: vec!["SVC1".parse().unwrap()], title: String::new() };
+        let outage = crate::ports::Outage {
+            id: "OUT-1".into(),
+            service_ids: vec!["SVC1".parse().unwrap()],
+            title: String::new(),
+        };
         StatusReport { outages: vec![outage], ..StatusReport::default() }
     }
 

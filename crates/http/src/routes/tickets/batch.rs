@@ -87,7 +87,8 @@ pub(crate) async fn create_tickets(
         Media::NdJson => lines(&bytes),
     };
     if parsed.len() > limits::BATCH_TICKETS {
-        let detail = format!("has {} tickets; at most {} are allowed in one batch", parsed.len(), limits::BATCH_TICKETS);
+        let detail =
+            format!("has {} tickets; at most {} are allowed in one batch", parsed.len(), limits::BATCH_TICKETS);
         return Err(Problem::invalid_fields(vec![FieldError::new("", detail)]));
     }
     let mut drafts = Vec::with_capacity(parsed.len());
