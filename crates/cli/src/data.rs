@@ -64,6 +64,28 @@ impl DataFolder {
         !self.database().exists()
     }
 
+    /// Notes that a first start is under way, so that one that is killed before its end is made up for by the next.
+    pub(crate) fn begin_first_start(&self) -> Result<()> {
+        let path = self.unfinished();
+        File::create(&path)
+            .and_then(|file| file.sync_all())
+            .with_context(|| format!("{} cannot be made", path.display()))
+    }
+
+    /// Whether a first start is due: nothing was ever stored here, or the one that began did not come to its end.
+    pub(crate) fn needs_first_start(&self) -> bool {
+        self.is_new() || self.unfinished().exists()
+    }
+
+    pub(crate) fn end_first_start(&self) -> Result<()> {
+        let path = self.unfinished();
+        fs::remove_file(&path).with_context(|| format!("{} cannot be removed", path.display()))
+    }
+
+    fn unfinished(&self) -> PathBuf {
+        self.root.join("first-start")
+    }
+
     pub(crate) fn root(&self) -> &Path {
         &self.root
     }

@@ -131,16 +131,15 @@ fn ticket(
 ) -> std::result::Result<Ticket, String> {
     row.entry("ticket_id").or_insert_with(|| format!("row-{place}").into());
     row.entry("customer_id").or_insert_with(|| "unknown".into());
-    let draft: TicketDraft = json::parse(Value::Object(row).to_string().as_bytes()).map_err(|error| error.to_string())?;
+    let draft: TicketDraft =
+        json::parse(Value::Object(row).to_string().as_bytes()).map_err(|error| error.to_string())?;
     let envelope = Envelope {
         tenant: &tenant.id,
         accepted_at: app.clock.now(),
         correlation_id: app.correlation_id(),
         idempotency_key: None,
     };
-    draft.validate(envelope).map_err(|mistakes| {
-        mistakes.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
-    })
+    draft.validate(envelope).map_err(|mistakes| mistakes.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
 }
 
 fn progress(session: &Session, rows: usize) -> ProgressBar {

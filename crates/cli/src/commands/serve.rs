@@ -24,7 +24,7 @@ pub(super) async fn serve(session: Session, listen: Option<SocketAddr>, with_dem
     let Session { global, data, settings } = &session;
     data.create()?;
     let _lock = data.lock()?;
-    let first_start = data.is_new();
+    let first_start = data.needs_first_start();
     let address = match listen {
         Some(address) => address.to_string(),
         None => settings.server.listen.clone(),
@@ -32,6 +32,9 @@ pub(super) async fn serve(session: Session, listen: Option<SocketAddr>, with_dem
     // Before anything is stored: a first start that fails here is a first start again the next time, with a key to show.
     let listener = TcpListener::bind(&address).await.with_context(|| format!("cannot listen on {address}"))?;
     let address = listener.local_addr()?;
+    if first_start {
+        data.begin_first_start()?;
+    }
     let metrics = record_metrics()?;
     let upkeep = metrics.clone();
     let wired = wire::wire(data, settings, Role::Server)?;
@@ -55,6 +58,9 @@ pub(super) async fn serve(session: Session, listen: Option<SocketAddr>, with_dem
     prepare_tenants(wired.app.clone());
     tokio::spawn(keep_metrics_small(wired.app.clone(), upkeep));
     announce(&session, address, key.as_ref(), global.json)?;
+    if first_start {
+        data.end_first_start()?;
+    }
     tokio::spawn(async move {
         wait_for_signal().await;
         tracing::info!("stopping: no new requests, what is in hand is finished");
@@ -162,7 +168,8 @@ fn record_metrics() -> Result<PrometheusHandle> {
 async fn make_demo_key(wired: &wire::Wired) -> Result<SecretString> {
     let tenant = demo::tenant()?;
     let scopes = vec![Scope::TicketsWrite, Scope::TicketsRead];
-    let (key, record) = new_key(&wired.app, &wired.pepper, tenant.clone(), "made at the first start".to_owned(), scopes, None);
+    let (key, record) =
+        new_key(&wired.app, &wired.pepper, tenant.clone(), "made at the first start".to_owned(), scopes, None);
     wired.store.create_key(&TenantScope::of_operator(tenant), record).await?;
     Ok(key.reveal())
 }

@@ -136,7 +136,7 @@ async fn after_a_hundred_kills_every_acknowledged_ticket_has_one_decision_and_on
     );
     last.kill().unwrap();
     last.wait().unwrap();
-    assert!(!home.log().contains("panicked"), "the server panicked:\n{log}");
+    assert!(!home.log().contains("panicked"), "the server panicked:\n{}", home.log());
 }
 
 async fn check(home: &Home, api: &Api, double: &WebhookDouble, acknowledged: &BTreeSet<String>) {

@@ -145,6 +145,29 @@ async fn a_first_start_whose_port_is_taken_can_be_tried_again() {
     server.demo_api().accept(&ticket("T-1")).await;
 }
 
+/// Killed at any moment before it has shown the key, a first start is made up for by the next one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_first_start_that_is_killed_is_made_up_for() {
+    let mut unseen = 0;
+    for millis in 1..=30 {
+        let home = Home::new();
+        let mut child = home.spawn(&["serve", "--json", "--listen", "127.0.0.1:0"]);
+        tokio::time::sleep(Duration::from_millis(millis)).await;
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let mut announced = String::new();
+        child.stdout.take().unwrap().read_to_string(&mut announced).unwrap();
+        let server = home.start();
+        assert_eq!(home.json(&["tenants", "list"]), serde_json::json!(["telecorp"]), "killed after {millis} ms");
+        if !announced.contains("sb_live_") {
+            unseen += 1;
+            let key = server.key.as_deref().unwrap_or_else(|| panic!("killed after {millis} ms: nobody has a key"));
+            server.api(key).accept(&ticket("T-1")).await;
+        }
+    }
+    println!("{unseen} of 30 first starts were killed before they had shown the key");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_documentation_is_served() {
     let home = Home::new();

@@ -5,6 +5,7 @@
 
 mod checkpoint;
 mod migrations;
+mod reserve;
 mod writer;
 
 use std::{
@@ -17,6 +18,7 @@ use switchboard_core::error::{Error, ErrorKind, Result};
 use tokio::sync::Semaphore;
 
 use checkpoint::Checkpointer;
+pub(crate) use reserve::Reserve;
 pub(crate) use writer::Writer;
 
 const READERS: usize = 6;
@@ -72,6 +74,7 @@ pub struct Integrity {
 /// The open file.
 pub(crate) struct Database {
     pub(crate) writer: Writer,
+    pub(crate) reserve: Arc<Reserve>,
     readers: Arc<Mutex<Vec<Connection>>>,
     permits: Arc<Semaphore>,
     path: PathBuf,
@@ -82,6 +85,7 @@ impl Database {
     /// Opens the file and runs `begin` on it before anybody else writes.
     pub(crate) fn open<T>(
         path: &Path,
+        role: Role,
         begin: impl FnOnce(&mut Connection) -> rusqlite::Result<T>,
     ) -> Result<(Self, T), DataError> {
         let failed = |source| DataError::Open { path: path.to_owned(), source };
@@ -98,9 +102,11 @@ impl Database {
             readers.push(connect(path, read_only).map_err(failed)?);
         }
         let checkpointer = Checkpointer::start(connect(path, OpenFlags::default()).map_err(failed)?, path);
+        let reserve = Arc::new(Reserve::take(path, role));
         let database = Self {
             _checkpointer: checkpointer.map_err(DataError::Thread)?,
-            writer: Writer::start(connection).map_err(DataError::Thread)?,
+            writer: Writer::start(connection, Arc::clone(&reserve)).map_err(DataError::Thread)?,
+            reserve,
             readers: Arc::new(Mutex::new(readers)),
             permits: Arc::new(Semaphore::new(READERS)),
             path: path.to_owned(),

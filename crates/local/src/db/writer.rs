@@ -1,5 +1,6 @@
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
     thread,
     time::Duration,
 };
@@ -8,7 +9,7 @@ use rusqlite::Connection;
 use switchboard_core::error::{Error, ErrorKind, Result};
 use tokio::sync::{mpsc, oneshot};
 
-use super::explain;
+use super::{Reserve, explain};
 
 /// Writes that wait before callers have to.
 const WAITING_WRITES: usize = 1_024;
@@ -40,9 +41,9 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
-    pub(super) fn start(connection: Connection) -> std::io::Result<Self> {
+    pub(super) fn start(connection: Connection, reserve: Arc<Reserve>) -> std::io::Result<Self> {
         let (sender, receiver) = mpsc::channel(WAITING_WRITES);
-        thread::Builder::new().name("sqlite-writer".to_owned()).spawn(move || run(&connection, receiver))?;
+        thread::Builder::new().name("sqlite-writer".to_owned()).spawn(move || run(&connection, &reserve, receiver))?;
         Ok(Self { sender })
     }
 
@@ -66,7 +67,7 @@ impl Writer {
     }
 }
 
-fn run(connection: &Connection, mut receiver: mpsc::Receiver<Command>) {
+fn run(connection: &Connection, reserve: &Reserve, mut receiver: mpsc::Receiver<Command>) {
     let mut group = Vec::with_capacity(GROUP);
     let mut busy = false;
     while receiver.blocking_recv_many(&mut group, GROUP) > 0 {
@@ -79,11 +80,11 @@ fn run(connection: &Connection, mut receiver: mpsc::Receiver<Command>) {
             }
         }
         busy = group.len() >= BUSY;
-        commit(connection, &mut group);
+        commit(connection, reserve, &mut group);
     }
 }
 
-fn commit(connection: &Connection, group: &mut Vec<Command>) {
+fn commit(connection: &Connection, reserve: &Reserve, group: &mut Vec<Command>) {
     let begun = connection.execute_batch("BEGIN IMMEDIATE").map_err(Reason::from);
     let replies: Vec<Reply> =
         group.drain(..).map(|command| command(begun.as_ref().map(|()| connection).map_err(Reason::clone))).collect();
@@ -101,6 +102,9 @@ fn commit(connection: &Connection, group: &mut Vec<Command>) {
         })
     });
     if let Err(reason) = &committed {
+        if reason.kind == ErrorKind::StorageFull {
+            reserve.give_back();
+        }
         tracing::error!(reason = reason.text, writes = replies.len(), "a commit failed, its writes are undone");
     }
     for reply in replies {

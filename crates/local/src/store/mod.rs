@@ -18,7 +18,7 @@ use async_trait::async_trait;
 use moka::sync::Cache;
 pub(crate) use rows::{EVENT_COLUMNS, event, time};
 use switchboard_core::{
-    error::Result,
+    error::{Error, ErrorKind, Result},
     event::Event,
     ids::{CustomerId, DecisionId, KeyId, TicketId},
     ports::{
@@ -54,7 +54,7 @@ impl SqliteStore {
     /// Opens the file, or makes it, and brings its tables to the newest version. A server also ends the leases of all
     /// processes before it; the caller makes sure that there is one server at a time.
     pub fn open(path: &Path, clock: Arc<dyn Clock>, role: Role) -> Result<Self, DataError> {
-        let (db, epoch) = Database::open(path, |connection| match role {
+        let (db, epoch) = Database::open(path, role, |connection| match role {
             Role::Server => queue::begin_epoch(connection, clock.now()),
             Role::Tool => Ok(0),
         })?;
@@ -90,6 +90,9 @@ impl SqliteStore {
 #[async_trait]
 impl TicketStore for SqliteStore {
     async fn accept(&self, scope: &TenantScope, tickets: Vec<NewTicket>) -> Result<Vec<Result<Accepted>>> {
+        if !self.db.reserve.has_room(self.clock.monotonic()) {
+            return Err(Error::new(ErrorKind::StorageFull, "the disk is full; what was accepted before is worked off"));
+        }
         let tenant = scope.tenant().clone();
         let outcomes = self.db.writer.write(move |connection| accept::accept(connection, &tenant, tickets)).await?;
         self.queued.notify_one();

@@ -3,6 +3,7 @@
 
 mod contracts;
 mod maintenance;
+mod path;
 mod process;
 mod secrets;
 mod status;

@@ -1,0 +1,254 @@
+//! The whole path of a ticket over the embedded adapters, on a clock that stands still.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use serde_json::json;
+use switchboard_core::{
+    app::{App, RETRY_DELAYS},
+    error::{Error, ErrorKind, Result, Retry},
+    ids::TicketId,
+    json::parse,
+    ports::{CustomerStore, Desk, DeskReceipt, DeskUpdate, TenantScope, TenantSource},
+    tenants::Tenant,
+    tickets::{
+        SyncStatus,
+        accept::{NotAccepted, Receipt, accept},
+        view::TicketView,
+    },
+};
+use switchboard_knowledge::NearestExample;
+use switchboard_local::FileStatus;
+use switchboard_testkit::{
+    sample,
+    test_app::TestApp,
+    world::{FixedClock, SeededIds},
+};
+use tempfile::TempDir;
+
+use crate::contracts::open;
+
+/// Fails so often, that way, and then takes updates.
+struct MoodyDesk {
+    failures: AtomicUsize,
+    kind: ErrorKind,
+    retry: Retry,
+}
+
+#[async_trait]
+impl Desk for MoodyDesk {
+    async fn update(&self, _tenant: &Tenant, update: &DeskUpdate) -> Result<DeskReceipt> {
+        let left = self.failures.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
+        match left {
+            Ok(_) => Err(Error::new(self.kind, "the desk is in a mood").with_retry(self.retry)),
+            Err(_) => Ok(DeskReceipt { text: format!("ticket {} updated", update.ticket_id) }),
+        }
+    }
+}
+
+struct OneTenant(Arc<Tenant>);
+
+#[async_trait]
+impl TenantSource for OneTenant {
+    async fn tenant(&self, id: &switchboard_core::ids::TenantId) -> Result<Option<Arc<Tenant>>> {
+        Ok((self.0.id == *id).then(|| Arc::clone(&self.0)))
+    }
+
+    async fn list(&self) -> Result<Vec<switchboard_core::ids::TenantId>> {
+        Ok(vec![self.0.id.clone()])
+    }
+}
+
+struct Bench {
+    _folder: TempDir,
+    app: TestApp,
+    clock: Arc<FixedClock>,
+    scope: TenantScope,
+}
+
+impl Bench {
+    async fn with_desk(failures: usize, kind: ErrorKind, retry: Retry) -> Self {
+        let folder = TempDir::new().unwrap();
+        let clock = Arc::new(FixedClock::new());
+        let store = open(folder.path(), &clock);
+        let tenant = Arc::new(sample::tenant());
+        let scope = TenantScope::of_tenant(&tenant);
+        store.put_customers(&scope, vec![sample::stored_customer(1)]).await.unwrap();
+        let app = App {
+            tenants: Arc::new(OneTenant(tenant)),
+            tickets: store.clone(),
+            queue: store.clone(),
+            customers: Arc::new(switchboard_core::by_tenant::CustomersByTenant {
+                store: store.clone(),
+                http: Arc::new(NoDirectory),
+                clock: clock.clone(),
+            }),
+            status: Arc::new(switchboard_core::by_tenant::StatusByTenant {
+                file: Arc::new(FileStatus::new(folder.path().to_owned())),
+                http: Arc::new(FileStatus::new(folder.path().to_owned())),
+            }),
+            classifier: Arc::new(NearestExample::new()),
+            desk: Arc::new(MoodyDesk { failures: failures.into(), kind, retry }),
+            keys: store,
+            clock: clock.clone(),
+            ids: Arc::new(SeededIds::new(7)),
+            retry_delays: RETRY_DELAYS.into(),
+        };
+        Self { _folder: folder, app: TestApp::new(app), clock, scope }
+    }
+
+    async fn send(&self, change: impl FnOnce(&mut serde_json::Value)) -> Result<Receipt, NotAccepted> {
+        let mut body = json!({
+            "ticket_id": "T-1",
+            "customer_id": sample::customer(1).customer_id,
+            "subject": "Wrong charge",
+            "description": "You charged me $120.00 twice, this is ridiculous! Error ERR-7, account ACC-55.",
+        });
+        change(&mut body);
+        let draft = parse(body.to_string().as_bytes()).unwrap();
+        accept(&self.app, &self.scope, &self.app.correlation_id(), None, vec![draft]).await.unwrap().remove(0)
+    }
+
+    async fn ticket(&self) -> TicketView {
+        let id: TicketId = "T-1".parse().unwrap();
+        self.app.tickets.ticket(&self.scope, &id).await.unwrap().unwrap().into()
+    }
+}
+
+struct NoDirectory;
+
+#[async_trait]
+impl switchboard_core::ports::CustomerDirectory for NoDirectory {
+    async fn customer(
+        &self,
+        _tenant: &Tenant,
+        _id: &switchboard_core::ids::CustomerId,
+    ) -> Result<Option<switchboard_core::ports::Customer>> {
+        Err(Error::new(ErrorKind::Unavailable, "there is no directory"))
+    }
+}
+
+#[tokio::test]
+async fn a_ticket_is_decided_explained_and_written_back() {
+    let bench = Bench::with_desk(0, ErrorKind::Unavailable, Retry::Later).await;
+    bench.send(|_| {}).await.unwrap();
+    assert_eq!(bench.app.run_jobs().await, 2, "one to decide, one to write back");
+    let view = bench.ticket().await;
+    insta::assert_json_snapshot!(view);
+    bench.app.finish().await;
+}
+
+#[tokio::test]
+async fn a_repeated_ticket_is_one_ticket_and_other_content_is_a_conflict() {
+    let bench = Bench::with_desk(0, ErrorKind::Unavailable, Retry::Later).await;
+    let first = bench.send(|_| {}).await.unwrap();
+    let again = bench.send(|_| {}).await.unwrap();
+    assert_eq!((&again.correlation_id, again.repeated), (&first.correlation_id, true));
+    let Err(NotAccepted::Conflict { differences, .. }) = bench.send(|body| body["subject"] = "Other".into()).await
+    else {
+        panic!("other content under the same id must be a conflict");
+    };
+    assert_eq!(
+        differences.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        ["/subject: differs from the stored ticket"]
+    );
+    assert_eq!(bench.app.run_jobs().await, 2);
+    bench.app.finish().await;
+}
+
+#[tokio::test]
+async fn a_desk_that_is_down_is_tried_again_at_its_times_and_then_given_up() {
+    let mut bench = Bench::with_desk(usize::MAX, ErrorKind::Unavailable, Retry::Later).await;
+    bench.send(|_| {}).await.unwrap();
+    assert_eq!(bench.app.run_jobs().await, 2);
+    for (tries, delay) in RETRY_DELAYS.iter().enumerate() {
+        let view = bench.ticket().await;
+        assert_eq!((view.sync_status, view.sync.failed_attempts), (SyncStatus::Pending, tries as u32 + 1));
+        bench.clock.advance(delay.mul_f64(0.7));
+        assert_eq!(bench.app.run_jobs().await, 0, "not before its time");
+        bench.clock.advance(delay.mul_f64(0.6));
+        assert_eq!(bench.app.run_jobs().await, 1);
+    }
+    let view = bench.ticket().await;
+    assert_eq!((view.sync_status, view.sync.failed_attempts), (SyncStatus::Failed, 6));
+    assert_eq!(view.timeline.last().unwrap().what, "sync_failed");
+    bench.clock.advance(Duration::from_secs(3_600));
+    assert_eq!(bench.app.run_jobs().await, 0, "nobody tries by himself");
+    bench.app.expect_dead(1);
+    bench.app.finish().await;
+}
+
+#[tokio::test]
+async fn an_error_that_repetition_cannot_mend_is_given_up_at_once_and_can_be_replayed() {
+    let bench = Bench::with_desk(1, ErrorKind::Refused, Retry::Never).await;
+    bench.send(|_| {}).await.unwrap();
+    bench.app.run_jobs().await;
+    assert_eq!(bench.ticket().await.sync_status, SyncStatus::Failed);
+    let letter = bench.app.queue.dead_letters(&bench.scope, 10).await.unwrap().remove(0);
+    assert!(letter.reason.contains("in a mood"), "{}", letter.reason);
+    assert!(bench.app.queue.revive(&bench.scope, &letter.event.id).await.unwrap());
+    assert_eq!(bench.ticket().await.sync_status, SyncStatus::Pending);
+    assert_eq!(bench.app.run_jobs().await, 1);
+    assert_eq!(bench.ticket().await.sync_status, SyncStatus::Success);
+    bench.app.finish().await;
+}
+
+#[tokio::test]
+async fn a_desk_that_names_a_time_is_left_alone_until_then() {
+    let bench = Bench::with_desk(1, ErrorKind::Throttled, Retry::After(Duration::from_secs(90))).await;
+    bench.send(|_| {}).await.unwrap();
+    bench.app.run_jobs().await;
+    bench.clock.advance(Duration::from_secs(89));
+    assert_eq!(bench.app.run_jobs().await, 0);
+    bench.clock.advance(Duration::from_secs(2));
+    assert_eq!(bench.app.run_jobs().await, 1);
+    assert_eq!(bench.ticket().await.sync_status, SyncStatus::Success);
+    bench.app.finish().await;
+}
+
+#[tokio::test]
+async fn a_replayed_archive_changes_nothing() {
+    let bench = Bench::with_desk(0, ErrorKind::Unavailable, Retry::Later).await;
+    bench.send(|_| {}).await.unwrap();
+    bench.app.run_jobs().await;
+    let before = serde_json::to_string(&bench.ticket().await).unwrap();
+    bench.clock.advance(Duration::from_secs(60));
+    let all = switchboard_core::ports::EventFilter { limit: 100, ..Default::default() };
+    assert_eq!(bench.app.queue.replay(&bench.scope, &all).await.unwrap(), 2);
+    assert_eq!(bench.app.run_jobs().await, 2);
+    assert_eq!(serde_json::to_string(&bench.ticket().await).unwrap(), before);
+    assert!(bench.app.clock.now() > bench.ticket().await.ticket.accepted_at);
+    bench.app.finish().await;
+}
+
+#[tokio::test]
+async fn a_worker_that_is_stopped_finishes_what_it_has_in_hand() {
+    let bench = Bench::with_desk(0, ErrorKind::Unavailable, Retry::Later).await;
+    bench.send(|_| {}).await.unwrap();
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let app: App = (*bench.app).clone();
+    let worker = tokio::spawn(async move {
+        let stopped = async { stopped.await.unwrap_or(()) };
+        switchboard_core::jobs::work(&app, stopped, Duration::from_secs(5)).await;
+    });
+    tokio::time::timeout(Duration::from_secs(20), async {
+        while bench.ticket().await.sync_status != SyncStatus::Success {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await
+    .unwrap();
+    stop.send(()).unwrap();
+    while !worker.is_finished() {
+        bench.clock.advance(Duration::from_millis(100));
+        tokio::task::yield_now().await;
+    }
+    worker.await.unwrap();
+    bench.app.finish().await;
+}
