@@ -55,7 +55,9 @@ pub(crate) fn load(named: Option<&Path>, usual: &Path) -> Result<Settings> {
     let file = match fs::read_to_string(path) {
         Ok(text) => Some((path.display().to_string(), text)),
         Err(error) if error.kind() == io::ErrorKind::NotFound && named.is_none() => None,
-        Err(error) => return Err(error).with_context(|| format!("the settings file {} cannot be read", path.display())),
+        Err(error) => {
+            return Err(error).with_context(|| format!("the settings file {} cannot be read", path.display()));
+        }
     };
     let environment = std::env::vars().filter(|(name, _)| name.starts_with("SWITCHBOARD_") && name.contains("__"));
     assemble(file.as_ref().map(|(name, text)| (name.as_str(), text.as_str())), environment)
@@ -99,7 +101,8 @@ fn merge(into: &mut Table, from: Table) {
 }
 
 fn explain(name: &str, text: &str, error: &toml::de::Error) -> String {
-    let line = error.span().and_then(|span| text.get(..span.start)).map_or(1, |before| before.matches('\n').count() + 1);
+    let line =
+        error.span().and_then(|span| text.get(..span.start)).map_or(1, |before| before.matches('\n').count() + 1);
     format!("{name}:{line}: {}", with_nearest(error.message()))
 }
 

@@ -12,7 +12,8 @@ use switchboard_core::{
 };
 use switchboard_knowledge::NearestExample;
 use switchboard_local::{
-    FileStatus, FolderDesk, FolderSecrets, FolderTenants, Role, SqliteStore, SystemClock, SystemIds, load_or_make_pepper,
+    FileStatus, FolderDesk, FolderSecrets, FolderTenants, Role, SqliteStore, SystemClock, SystemIds,
+    load_or_make_pepper,
 };
 
 use crate::{data::DataFolder, settings::Settings};

@@ -1,6 +1,6 @@
 //! Reading JSON from outside so that each mistake names its field.
 
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 
 use crate::error::FieldError;
 
@@ -26,9 +26,8 @@ pub enum JsonError {
 ///
 /// The input must be an object: serde's derived code would also take the fields of a struct as a list, in their order.
 pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, JsonError> {
-    if let Some(first) = bytes.iter().find(|byte| !byte.is_ascii_whitespace())
-        && b"[\"-0123456789tfn".contains(first)
-    {
+    if bytes.iter().find(|byte| !byte.is_ascii_whitespace()).is_some_and(|first| *first != b'{') {
+        serde_json::from_slice::<IgnoredAny>(bytes).map_err(|error| refuse(String::new(), error))?;
         return Err(JsonError::Shape(FieldError::new("", "must be a JSON object")));
     }
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
@@ -54,11 +53,16 @@ fn pointer(path: &serde_path_to_error::Path) -> String {
     path.iter()
         .map(|segment| match segment {
             Segment::Seq { index } => format!("/{index}"),
-            Segment::Map { key } => format!("/{}", key.replace('~', "~0").replace('/', "~1")),
+            Segment::Map { key } => format!("/{}", escape(key)),
             Segment::Enum { variant } => format!("/{variant}"),
             Segment::Unknown => String::new(),
         })
         .collect()
+}
+
+/// A name as a part of a JSON pointer (RFC 6901).
+pub fn escape(name: &str) -> String {
+    name.replace('~', "~0").replace('/', "~1")
 }
 
 fn without_place(error: &serde_json::Error) -> String {
@@ -122,6 +126,7 @@ mod tests {
         check("{\"inner\":\n[", "line 2, column 1: EOF while parsing a list");
         check(r#"{"inner":[]} x"#, "line 1, column 14: trailing characters");
         check("", "line 1, column 0: EOF while parsing a value");
+        check("this is no JSON", "line 1, column 2: expected ident");
         check(&format!("{{\"inner\":{}", "[".repeat(100_000)), "/inner/0/0: invalid type: sequence, expected a string");
         for no_object in ["[]", " [1]", "null", "\"text\"", "1"] {
             check(no_object, "/: must be a JSON object");

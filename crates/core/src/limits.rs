@@ -58,6 +58,8 @@ pub const JOB_INTERRUPTIONS_ALONE: u32 = 3;
 pub const LEASE_TIME: Duration = Duration::from_secs(60);
 /// Events that a worker has in its hands.
 pub const JOBS_IN_HAND: usize = 128;
+/// How often a busy worker looks for an event that waits to run alone.
+pub const SUSPECT_LOOK: Duration = Duration::from_secs(5);
 /// Longest wait between two looks into the queue.
 pub const QUEUE_IDLE: Duration = Duration::from_millis(500);
 /// Age after which an unfinished ticket without a job is queued again.

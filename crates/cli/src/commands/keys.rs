@@ -28,7 +28,9 @@ pub(super) async fn run(session: Session, command: Keys) -> Result<ExitCode> {
             let text = key.reveal();
             if session.global.json {
                 let scopes = &record.scopes;
-                output::json(&json!({"key": text.expose_secret(), "id": record.id, "tenant": record.tenant, "scopes": scopes}))?;
+                output::json(
+                    &json!({"key": text.expose_secret(), "id": record.id, "tenant": record.tenant, "scopes": scopes}),
+                )?;
             } else {
                 println!("{}", text.expose_secret());
                 eprintln!("shown this once; it reaches tenant `{}` and may: {}", record.tenant, names(&record.scopes));

@@ -13,7 +13,10 @@ use std::{io::IsTerminal, process::ExitCode};
 
 use anyhow::{Context, Result, bail};
 use clap::CommandFactory;
-use switchboard_core::{ids::TenantId, ports::{TenantScope, TenantSource}};
+use switchboard_core::{
+    ids::TenantId,
+    ports::{TenantScope, TenantSource},
+};
 use switchboard_local::Role;
 use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, util::SubscriberInitExt};
 
@@ -77,7 +80,9 @@ impl Session {
     pub(crate) fn open(&self) -> Result<Wired> {
         if self.data.is_new() {
             let folder = self.data.root().display();
-            bail!("there is no data in {folder} yet; start `switchboard serve` once, or name another folder by --data DIR");
+            bail!(
+                "there is no data in {folder} yet; start `switchboard serve` once, or name another folder by --data DIR"
+            );
         }
         wire::wire(&self.data, &self.settings, Role::Tool)
     }

@@ -1,5 +1,8 @@
 //! Requests that are wrong in other ways than their ticket: keys, scopes, parameters, paths, methods, headers, sizes.
 
+mod bodies;
+mod mutations;
+
 use std::{
     io::{Read, Write},
     net::{SocketAddr, TcpStream},

@@ -149,7 +149,7 @@ async fn a_first_start_whose_port_is_taken_can_be_tried_again() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_first_start_that_is_killed_is_made_up_for() {
     let mut unseen = 0;
-    for millis in 1..=30 {
+    for millis in (1..=20).chain((25..=100).step_by(5)) {
         let home = Home::new();
         let mut child = home.spawn(&["serve", "--json", "--listen", "127.0.0.1:0"]);
         tokio::time::sleep(Duration::from_millis(millis)).await;
@@ -165,7 +165,7 @@ async fn a_first_start_that_is_killed_is_made_up_for() {
             server.api(key).accept(&ticket("T-1")).await;
         }
     }
-    println!("{unseen} of 30 first starts were killed before they had shown the key");
+    println!("{unseen} of 36 first starts were killed before they had shown the key");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

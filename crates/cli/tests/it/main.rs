@@ -12,7 +12,6 @@
 )]
 
 mod api;
-mod bad_bodies;
 mod bad_input;
 mod batch;
 mod cli;
@@ -22,7 +21,6 @@ mod desk_failures;
 mod desks;
 mod first_start;
 mod keys;
-mod mutations;
 mod paging;
 mod random;
 mod secrets;

@@ -25,10 +25,13 @@ pub async fn work(app: &App, stop: impl Future<Output = ()>, grace: Duration) {
     let mut stop = pin!(stop.fuse());
     let mut hands = Hands::default();
     let mut coming: Fuse<BoxFuture<'_, Vec<Leased>>> = Fuse::terminated();
+    let mut suspects = SuspectWatch::default();
     loop {
         let free = limits::JOBS_IN_HAND - hands.running.len();
-        if coming.is_terminated() && free >= limits::JOBS_IN_HAND / 2 {
-            coming = next_batch(app, free, hands.running.is_empty()).boxed().fuse();
+        let hands_empty = hands.running.is_empty();
+        suspects.waiting &= !hands_empty;
+        if coming.is_terminated() && (hands_empty || free >= limits::JOBS_IN_HAND / 2 && !suspects.wait(app).await) {
+            coming = next_batch(app, free, hands_empty).boxed().fuse();
         }
         futures_util::select_biased! {
             () = stop => break,
@@ -74,11 +77,33 @@ impl<'a> Hands<'a> {
     }
 }
 
+/// Looks now and then, while the worker is busy, whether an event waits to run alone; then nothing new is taken until the
+/// hands are empty, so that a busy queue does not keep it waiting for ever.
+#[derive(Default)]
+struct SuspectWatch {
+    looked_at: Duration,
+    waiting: bool,
+}
+
+impl SuspectWatch {
+    async fn wait(&mut self, app: &App) -> bool {
+        let now = app.clock.monotonic();
+        if now.saturating_sub(self.looked_at) >= limits::SUSPECT_LOOK {
+            self.looked_at = now;
+            self.waiting = app.queue.has_suspects().await.unwrap_or_else(|error| {
+                tracing::error!(error = error.report(), "the queue does not tell of suspects");
+                false
+            });
+        }
+        self.waiting
+    }
+}
+
 /// Leases what is due. When nothing is, waits until something may be. With empty hands, an event under suspicion runs
 /// first: nothing else is in hand while it does.
 async fn next_batch(app: &App, max: usize, hands_empty: bool) -> Vec<Leased> {
-    if hands_empty {
-        run_suspect(app).await;
+    if hands_empty && run_suspect(app).await {
+        return Vec::new();
     }
     match app.queue.lease(max, limits::LEASE_TIME).await {
         Ok(batch) if batch.is_empty() => {
@@ -94,15 +119,20 @@ async fn next_batch(app: &App, max: usize, hands_empty: bool) -> Vec<Leased> {
     }
 }
 
-async fn run_suspect(app: &App) {
+/// Runs one event under suspicion, if there is one.
+async fn run_suspect(app: &App) -> bool {
     match app.queue.lease_suspect(limits::LEASE_TIME).await {
         Ok(Some(leased)) => {
             let (event, interrupted) = (&leased.lease.event, leased.interrupted);
             tracing::warn!(%event, interrupted, "an event that was interrupted often runs alone");
             handle(app, leased).await;
+            true
         }
-        Ok(None) => {}
-        Err(error) => tracing::error!(error = error.report(), "the queue gives no suspects"),
+        Ok(None) => false,
+        Err(error) => {
+            tracing::error!(error = error.report(), "the queue gives no suspects");
+            false
+        }
     }
 }
 

@@ -89,6 +89,9 @@ pub trait EventQueue: Send + Sync {
     /// ([`crate::limits::JOB_INTERRUPTIONS_BEFORE_ALONE`]) are left out.
     async fn lease(&self, max: usize, time: Duration) -> Result<Vec<Leased>>;
 
+    /// Whether an event is due among those that [`EventQueue::lease`] leaves out.
+    async fn has_suspects(&self) -> Result<bool>;
+
     /// Leases one event among those that [`EventQueue::lease`] leaves out, to be run while nothing else runs.
     async fn lease_suspect(&self, time: Duration) -> Result<Option<Leased>>;
 

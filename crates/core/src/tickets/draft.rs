@@ -9,6 +9,7 @@ use super::{Attachment, Ticket};
 use crate::{
     error::FieldError,
     ids::{CorrelationId, IdempotencyKey, InvalidId, TenantId},
+    json::escape,
     limits,
     time::Timestamp,
     untrusted::Untrusted,
@@ -224,7 +225,7 @@ impl Check {
                 }
                 if value.chars().count() > limits::METADATA_VALUE_CHARS || value.contains('\0') {
                     let detail = format!("must be at most {} characters without NUL", limits::METADATA_VALUE_CHARS);
-                    mistakes.push(FieldError::new(format!("/metadata/{name}"), detail));
+                    mistakes.push(FieldError::new(format!("/metadata/{}", escape(&name)), detail));
                 }
             }
             mistakes

@@ -1,8 +1,6 @@
-use std::collections::HashMap;
-
 use switchboard_core::tenants::Tenant;
 
-use super::features::features;
+use super::features::{ByFeature, features};
 
 /// How much the nearest text of a category counts, the second nearest, and so on: a category is what several of its
 /// texts say, not one lucky word.
@@ -12,7 +10,7 @@ const TEMPERATURES: [f64; 13] = [0.015, 0.02, 0.03, 0.04, 0.05, 0.06, 0.08, 0.1,
 
 /// The tenant's example texts as TF-IDF vectors of length one, by feature.
 pub(super) struct Model {
-    postings: HashMap<u64, Posting>,
+    postings: ByFeature<Posting>,
     /// The category of each text, by its position in the configuration.
     category_of: Vec<usize>,
     categories: usize,
@@ -37,7 +35,7 @@ impl Model {
                 category_of.push(n);
             }
         }
-        let mut postings: HashMap<u64, Posting> = HashMap::new();
+        let mut postings: ByFeature<Posting> = ByFeature::default();
         for (n, counts) in texts.iter().enumerate() {
             for (feature, weight) in counts {
                 let posting = postings.entry(*feature).or_insert(Posting { idf: 0.0, texts: Vec::new() });

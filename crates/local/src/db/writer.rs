@@ -20,7 +20,7 @@ const GROUP: usize = 512;
 const BUSY: usize = 8;
 /// How long a busy writer waits for the writes on their way. Neighbours change the same pages, so fewer and larger commits
 /// write each page once instead of ten times; with few writes there is no wait.
-const LINGER: Duration = Duration::from_millis(1);
+const LINGER: Duration = Duration::from_millis(2);
 
 /// Tells the caller, once it is known whether the commit held.
 type Reply = Box<dyn FnOnce(Result<(), Reason>) + Send>;

@@ -156,6 +156,13 @@ impl Claim {
 }
 
 impl Probe {
+    /// Whether an event waits in that place, whatever leases may have expired.
+    pub(super) fn finds_waiting(&self, connection: &Connection) -> rusqlite::Result<bool> {
+        connection
+            .prepare_cached("SELECT EXISTS (SELECT 1 FROM jobs WHERE state = ?1)")?
+            .query_row([self.waiting as i64], |row| row.get(0))
+    }
+
     pub(super) fn finds_any(&self, connection: &Connection) -> rusqlite::Result<bool> {
         connection
             .prepare_cached(

@@ -26,6 +26,11 @@ impl EventQueue for SqliteStore {
         self.claim(claim).await
     }
 
+    async fn has_suspects(&self) -> Result<bool> {
+        let probe = leases::Claim::new(self, 1, Duration::ZERO, leases::Waiting::Alone).probe();
+        self.db.look_up(move |connection| probe.finds_waiting(connection)).await
+    }
+
     async fn lease_suspect(&self, time: Duration) -> Result<Option<Leased>> {
         let claim = leases::Claim::new(self, 1, time, leases::Waiting::Alone);
         Ok(self.claim(claim).await?.pop())

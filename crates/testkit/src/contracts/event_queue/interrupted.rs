@@ -133,6 +133,15 @@ pub(super) async fn a_suspect_counts_as_waiting(bench: Bench) {
     expect_eq("waiting, leased and dead while it runs alone", (depth.waiting, depth.leased, depth.dead), (0, 1, 0));
 }
 
+pub(super) async fn a_suspect_is_told_while_it_waits(bench: Bench) {
+    expect_eq("suspects of an empty queue", expect_ok("has_suspects", bench.queue.has_suspects().await), false);
+    suspect(&bench).await;
+    expect("the suspect is not leased with the others", bench.lease(MANY).await.is_empty(), "a lease");
+    expect_eq("suspects", expect_ok("has_suspects", bench.queue.has_suspects().await), true);
+    lease_alone(&bench, "the suspect").await;
+    expect_eq("suspects while it is leased", expect_ok("has_suspects", bench.queue.has_suspects().await), false);
+}
+
 pub(super) async fn a_suspect_may_succeed(bench: Bench) {
     suspect(&bench).await;
     let alone = lease_alone(&bench, "after the event was interrupted often").await;

@@ -44,6 +44,7 @@ pub async fn event_queue(make: impl AsyncFn() -> UnderTest<Stores>) {
             interrupted::others_keep_flowing,
             interrupted::what_is_healthy_is_not_leased_alone,
             interrupted::a_suspect_counts_as_waiting,
+            interrupted::a_suspect_is_told_while_it_waits,
             interrupted::a_suspect_may_succeed,
             interrupted::a_released_suspect_stays_one,
             interrupted::a_suspect_that_failed_is_due_at_its_time,
