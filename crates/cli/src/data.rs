@@ -31,12 +31,13 @@ impl DataFolder {
         Ok(Self { root })
     }
 
-    /// Makes the folder, for its owner alone.
+    /// Makes the folder, for its owner alone. The rights of one that is there already are its owner's business.
     pub(crate) fn create(&self) -> Result<()> {
         let context = || format!("the data folder {} cannot be made", self.root.display());
+        let is_new = !self.root.exists();
         fs::create_dir_all(self.tenants()).with_context(context)?;
         #[cfg(unix)]
-        {
+        if is_new {
             use std::os::unix::fs::PermissionsExt;
             fs::set_permissions(&self.root, fs::Permissions::from_mode(0o700)).with_context(context)?;
         }
@@ -48,7 +49,14 @@ impl DataFolder {
         let path = self.root.join("server.lock");
         let open = File::options().create(true).append(true).open(&path);
         let file = open.with_context(|| format!("{} cannot be opened", path.display()))?;
-        if file.try_lock().is_err() {
+        // `doctor` holds the lock for a moment when it looks whether a server does.
+        let held = (0..20).any(|try_number| {
+            if try_number > 0 {
+                std::thread::sleep(std::time::Duration::from_millis(50));
+            }
+            file.try_lock().is_ok()
+        });
+        if !held {
             bail!("another server works on the data folder {}; stop it, or use --data DIR", self.root.display());
         }
         Ok(ServerLock { _file: file })

@@ -59,7 +59,9 @@ pub(crate) fn load(named: Option<&Path>, usual: &Path) -> Result<Settings> {
             return Err(error).with_context(|| format!("the settings file {} cannot be read", path.display()));
         }
     };
-    let environment = std::env::vars().filter(|(name, _)| name.starts_with("SWITCHBOARD_") && name.contains("__"));
+    let environment = std::env::vars().filter(|(name, _)| {
+        name.starts_with("SWITCHBOARD_") && name.contains("__") && !name.starts_with("SWITCHBOARD_SECRET_")
+    });
     assemble(file.as_ref().map(|(name, text)| (name.as_str(), text.as_str())), environment)
 }
 

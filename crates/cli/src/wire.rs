@@ -32,7 +32,8 @@ pub(crate) fn wire(data: &DataFolder, settings: &Settings, role: Role) -> Result
     let (root, tenants_folder) = (data.root(), data.tenants());
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let ids: Arc<dyn Ids> = Arc::new(SystemIds::default());
-    let pepper = load_or_make_pepper(root, ids.as_ref()).context("the key pepper cannot be read")?;
+    let pepper =
+        load_or_make_pepper(root, !data.needs_first_start(), ids.as_ref()).context("the key pepper cannot be read")?;
     let store = Arc::new(SqliteStore::open(&data.database(), Arc::clone(&clock), role)?);
     let tenants = Arc::new(FolderTenants::new(tenants_folder.clone(), Arc::clone(&clock)));
     let secrets = Arc::new(FolderSecrets::new(data.secrets()));

@@ -42,7 +42,7 @@ pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, JsonError> {
 fn refuse(pointer: String, error: serde_json::Error) -> JsonError {
     match error.classify() {
         serde_json::error::Category::Data => {
-            JsonError::Shape(FieldError::new(pointer, with_nearest(&without_place(&error))))
+            JsonError::Shape(FieldError::new(shortened(&pointer), shortened(&with_nearest(&without_place(&error)))))
         }
         _ => JsonError::Syntax { line: error.line(), column: error.column(), detail: without_place(&error) },
     }
@@ -65,6 +65,15 @@ pub fn escape(name: &str) -> String {
     name.replace('~', "~0").replace('/', "~1")
 }
 
+/// What is said back of a caller's own names has a limit.
+fn shortened(text: &str) -> String {
+    const CHARS: usize = 600;
+    match text.char_indices().nth(CHARS) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
 fn without_place(error: &serde_json::Error) -> String {
     let text = error.to_string();
     let place = format!(" at line {} column {}", error.line(), error.column());
@@ -84,9 +93,18 @@ pub fn with_nearest(message: &str) -> String {
 }
 
 /// The name most like `wrong`, when one is near enough to be what was meant.
+///
+/// Bounded, because `wrong` comes from outside: a long name is nobody's typing error, and no struct has more names.
 pub fn nearest<'a>(wrong: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    const LONG: usize = 64;
+    const MANY: usize = 1_000;
+    if wrong.len() > LONG {
+        return None;
+    }
     names
         .into_iter()
+        .filter(|name| name.len() <= LONG)
+        .take(MANY)
         .map(|name| (strsim::damerau_levenshtein(wrong, name), name))
         .filter(|(distance, name)| *distance <= 1 + name.len().max(wrong.len()) / 3)
         .min()
@@ -131,6 +149,13 @@ mod tests {
         for no_object in ["[]", " [1]", "null", "\"text\"", "1"] {
             check(no_object, "/: must be a JSON object");
         }
+    }
+
+    #[test]
+    fn a_name_that_attacks_the_suggestion_is_cut_short() {
+        let name = format!("{}{}", "x".repeat(400_000), "`a".repeat(200_000));
+        let error = parse::<Outer>(format!("{{\"{name}\":1}}").as_bytes()).unwrap_err().to_string();
+        assert!(error.len() < 3_000, "{} bytes", error.len());
     }
 
     #[test]

@@ -32,6 +32,8 @@ pub const BODY_TIME: Duration = Duration::from_secs(30);
 pub const BATCH_BODY_BYTES: usize = 50 * 1024 * 1024;
 /// Tickets of one page of a list.
 pub const PAGE_TICKETS: u32 = 200;
+/// Matches of one kind that are looked at in one ticket.
+pub const MATCHES_PER_KIND: usize = 200;
 /// Entities of one kind that are kept of one ticket.
 pub const ENTITIES_PER_KIND: usize = 20;
 /// Characters of one entity.

@@ -7,6 +7,7 @@ use axum::{
     response::Response,
 };
 use switchboard_core::{error::PublicCode, ids::CorrelationId};
+use tracing::Instrument;
 
 use crate::{HttpState, Problem};
 
@@ -22,7 +23,7 @@ pub(crate) async fn middleware(State(state): State<HttpState>, mut request: Requ
     let started = state.app().clock.monotonic();
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     request.extensions_mut().insert(Correlation(id.clone()));
-    let mut response = next.run(request).await;
+    let mut response = next.run(request).instrument(tracing::info_span!("request", correlation_id = %id)).await;
     let took = state.app().clock.monotonic().saturating_sub(started);
     if let Ok(value) = HeaderValue::from_str(id.as_str()) {
         response.headers_mut().insert(HEADER, value);

@@ -44,7 +44,7 @@ impl Desk for FolderDesk {
             "decided_at": update.decided_at,
             "correlation_id": update.correlation_id,
         });
-        let receipt = DeskReceipt { text: format!("written to {}", file.display()) };
+        let receipt = DeskReceipt { text: format!("written to {}.json of the desk's folder", update.decision_id) };
         let written = tokio::task::spawn_blocking(move || -> io::Result<()> {
             if file.exists() {
                 return Ok(());

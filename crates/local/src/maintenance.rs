@@ -53,7 +53,7 @@ fn queue_again(connection: &Connection, now: Timestamp) -> rusqlite::Result<usiz
                      AND e.detail_type = iif(t.routed, 'TicketRouted', 'TicketReceived') ORDER BY e.id DESC LIMIT 1)
                     AS event, t.tenant, t.ticket_id
              FROM tickets t INDEXED BY tickets_unfinished
-             WHERE (t.routed = 0 OR t.sync = 0) AND t.accepted_at <= ?1 AND event IS NOT NULL
+             WHERE t.sync = 0 AND t.dropped = 0 AND t.accepted_at <= ?1 AND event IS NOT NULL
              AND NOT EXISTS (SELECT 1 FROM jobs j WHERE j.tenant = t.tenant AND j.ticket_id = t.ticket_id)
              AND NOT EXISTS (SELECT 1 FROM dead_letters d WHERE d.tenant = t.tenant AND d.ticket_id = t.ticket_id)
              LIMIT ?2",
@@ -61,11 +61,12 @@ fn queue_again(connection: &Connection, now: Timestamp) -> rusqlite::Result<usiz
         .execute(params![now.minus(limits::UNFINISHED_AGE).as_millis(), AT_ONCE])
 }
 
-/// Rows lie in the order of their acceptance, so the oldest are the first.
+/// A ticket that is not written back yet is kept however old it is: its time is counted by a clock that may be wrong.
 fn expire(connection: &Connection, now: Timestamp) -> rusqlite::Result<usize> {
     let rows: Vec<(i64, String, String)> = connection
         .prepare_cached(
-            "SELECT id, tenant, ticket_id FROM (SELECT * FROM tickets ORDER BY id LIMIT ?2) WHERE expires_at <= ?1",
+            "SELECT id, tenant, ticket_id FROM tickets WHERE expires_at <= ?1 AND (sync <> 0 OR dropped = 1)
+             ORDER BY expires_at LIMIT ?2",
         )?
         .query_map(params![now.as_millis(), AT_ONCE], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
         .collect::<rusqlite::Result<_>>()?;
@@ -91,13 +92,13 @@ fn unarchive(connection: &Connection, now: Timestamp) -> rusqlite::Result<usize>
                 AND NOT EXISTS (SELECT 1 FROM jobs j WHERE j.event = e.id)
                 AND NOT EXISTS (SELECT 1 FROM dead_letters d WHERE d.event = e.id)
                 AND NOT EXISTS (SELECT 1 FROM tickets t WHERE t.tenant = e.tenant AND t.ticket_id = e.ticket_id
-                                AND (t.routed = 0 OR t.sync = 0))
+                                AND t.sync = 0 AND t.dropped = 0)
                 ORDER BY e.id LIMIT ?2)",
         )?
         .execute(params![first_id_of(now.minus(limits::EVENT_RETENTION)), AT_ONCE])
 }
 
 /// The smallest id that an event of that time can have: ids are ULIDs and sort by time.
-fn first_id_of(time: Timestamp) -> String {
+pub(crate) fn first_id_of(time: Timestamp) -> String {
     Ulid::from_parts(u64::try_from(time.as_millis()).unwrap_or(0), 0).to_string()
 }

@@ -66,8 +66,13 @@ impl FolderTenants {
     fn reload(&self, id: &TenantId, known: Option<Loaded>) -> Result<Option<Arc<Tenant>>> {
         let looked_at = self.clock.monotonic();
         let stamp = stamp(&self.file(id));
+        if let Some(known) = known.as_ref().filter(|known| known.stamp == stamp) {
+            let tenant = Arc::clone(&known.tenant);
+            let again = Loaded { looked_at, ..known.clone() };
+            self.loaded.lock().unwrap_or_else(PoisonError::into_inner).insert(id.clone(), again);
+            return Ok(Some(tenant));
+        }
         let tenant = match (known, self.check(id)) {
-            (Some(known), _) if known.stamp == stamp => known.tenant,
             (_, Ok(Some(tenant))) => {
                 tracing::info!(tenant = %id, version = %tenant.version, "tenant configuration loaded");
                 Arc::new(tenant)

@@ -30,14 +30,33 @@ pub(super) async fn run(session: Session, command: Dlq) -> Result<ExitCode> {
                 None => bail!("tenant `{}` has no dead letter `{id}`", scope.tenant()),
             }
         }
-        Dlq::Replay { mut ids, all } => {
+        Dlq::Replay { ids, all } => {
             if all {
-                ids = store.dead_letters(&scope, AT_ONCE).await?.into_iter().map(|letter| letter.event.id).collect();
+                return replay_all(&session, store, &scope).await;
             }
             each(&session, store, &scope, &ids, true).await
         }
         Dlq::Drop { ids } => each(&session, store, &scope, &ids, false).await,
     }
+}
+
+async fn replay_all(session: &Session, store: &SqliteStore, scope: &TenantScope) -> Result<ExitCode> {
+    let mut revived = 0;
+    loop {
+        let letters = store.dead_letters(scope, AT_ONCE).await?;
+        if letters.is_empty() {
+            break;
+        }
+        for letter in letters {
+            revived += u64::from(store.revive(scope, &letter.event.id).await?);
+        }
+    }
+    if session.global.json {
+        output::json(&json!({"done": revived, "unknown": []}))?;
+    } else {
+        println!("{revived} put back into the queue");
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 fn list(session: &Session, letters: Vec<DeadLetter>) -> Result<ExitCode> {

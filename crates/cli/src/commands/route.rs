@@ -56,7 +56,7 @@ pub(super) async fn route(mut session: Session, file: &Path) -> Result<ExitCode>
             }
             Err(mistakes) => {
                 refused += 1;
-                progress.suspend(|| eprintln!("row {place}: {mistakes}"));
+                progress.suspend(|| eprintln!("row {place}: {}", output::printable(&mistakes)));
             }
         }
     }

@@ -1,6 +1,6 @@
 use std::{net::SocketAddr, process::ExitCode, sync::Arc, time::Duration};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::json;
@@ -53,7 +53,7 @@ pub(super) async fn serve(session: Session, listen: Option<SocketAddr>, with_dem
     });
     let grace = Duration::from_secs(settings.server.shutdown_seconds);
     let (stop, stopped) = watch::channel(false);
-    let worker = start_worker(wired.app.clone(), stopped.clone(), grace);
+    let mut worker = start_worker(wired.app.clone(), stopped.clone(), grace);
     let sweeper = start_sweeper(wired.app.clone(), Arc::clone(&wired.store), stopped.clone());
     prepare_tenants(wired.app.clone());
     tokio::spawn(keep_metrics_small(wired.app.clone(), upkeep));
@@ -67,13 +67,24 @@ pub(super) async fn serve(session: Session, listen: Option<SocketAddr>, with_dem
         let _ = stop.send(true);
     });
     let http = axum::serve(listener, router(state)).with_graceful_shutdown(until(stopped.clone()));
+    let mut worker_ended = false;
     tokio::select! {
         served = async { http.await } => served.context("the HTTP server failed")?,
-        () = async { until(stopped).await; wired.app.clock.sleep(grace).await } => {
+        () = async { until(stopped.clone()).await; wired.app.clock.sleep(grace).await } => {
             tracing::warn!("some requests did not end in time");
         }
+        ended = &mut worker => {
+            // Taking tickets that nobody routes would look healthy: ending the process gets somebody's attention.
+            ended.context("the worker failed")?;
+            if !*stopped.borrow() {
+                bail!("the worker ended by itself");
+            }
+            worker_ended = true;
+        }
     }
-    worker.await.context("the worker failed")?;
+    if !worker_ended {
+        worker.await.context("the worker failed")?;
+    }
     sweeper.await.context("the sweeper failed")?;
     tracing::info!("stopped");
     Ok(ExitCode::SUCCESS)

@@ -7,7 +7,7 @@ use std::{future::Future, pin::pin, time::Duration};
 
 use futures_util::{
     FutureExt, StreamExt,
-    future::{BoxFuture, Fuse, FusedFuture, select},
+    future::{BoxFuture, Either, Fuse, FusedFuture, select},
     stream::FuturesUnordered,
 };
 
@@ -30,7 +30,7 @@ pub async fn work(app: &App, stop: impl Future<Output = ()>, grace: Duration) {
         let free = limits::JOBS_IN_HAND - hands.running.len();
         let hands_empty = hands.running.is_empty();
         suspects.waiting &= !hands_empty;
-        if coming.is_terminated() && (hands_empty || free >= limits::JOBS_IN_HAND / 2 && !suspects.wait(app).await) {
+        if coming.is_terminated() && (hands_empty || free >= limits::JOBS_IN_HAND / 8 && !suspects.wait(app).await) {
             coming = next_batch(app, free, hands_empty).boxed().fuse();
         }
         futures_util::select_biased! {
@@ -146,7 +146,11 @@ async fn finish(app: &App, mut hands: Hands<'_>, coming: Fuse<BoxFuture<'_, Vec<
     let _ = select(drained, app.clock.sleep(grace)).await;
     let mut left = hands.leases;
     if !coming.is_terminated() {
-        left.extend(coming.await.into_iter().map(|leased| leased.lease));
+        // It may be running a suspect, which takes its time; then its lease is left to the next start.
+        let came = select(coming, app.clock.sleep(grace.max(limits::QUEUE_IDLE * 2))).await;
+        if let Either::Left((batch, _)) = came {
+            left.extend(batch.into_iter().map(|leased| leased.lease));
+        }
     }
     if left.is_empty() {
         return;

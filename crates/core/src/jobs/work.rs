@@ -1,4 +1,6 @@
-use std::time::Duration;
+use std::{panic::AssertUnwindSafe, time::Duration};
+
+use futures_util::FutureExt;
 
 use crate::{
     app::App,
@@ -27,43 +29,70 @@ pub enum Outcome {
     Left,
 }
 
+impl Outcome {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Retried => "retried",
+            Self::Buried => "buried",
+            Self::Left => "left",
+        }
+    }
+}
+
 /// Does the work of one event and settles its lease. It may be run twice and changes nothing the second time.
 pub async fn handle(app: &App, leased: Leased) -> Outcome {
-    let settled = match &leased.event.detail {
-        EventDetail::TicketReceived(received) => decide(app, &leased, received).await,
-        EventDetail::TicketRouted(routed) => sync(app, &leased, routed).await,
-        EventDetail::TicketSynced(_) | EventDetail::TicketSyncFailed(_) => {
-            app.queue.complete(&leased.lease).await.map(|()| Outcome::Done)
-        }
-    };
+    // A broken invariant costs the one event, not the worker.
+    let work = AssertUnwindSafe(settle(app, &leased)).catch_unwind();
+    let settled = work.await.unwrap_or_else(|_| Err(Error::new(ErrorKind::Internal, "the work broke an invariant")));
     let outcome = match settled {
         Ok(outcome) => outcome,
         Err(error) if error.kind() == ErrorKind::LeaseLost => Outcome::Left,
         Err(error) => fail(app, &leased, &error).await,
     };
     let name = leased.event.detail.detail_type();
-    metrics::counter!("switchboard_events_handled_total", "event" => name, "outcome" => format!("{outcome:?}"))
-        .increment(1);
+    metrics::counter!("switchboard_events_handled_total", "event" => name, "outcome" => outcome.word()).increment(1);
     outcome
 }
 
-async fn load(app: &App, event: &Event) -> Result<Option<(std::sync::Arc<Tenant>, TicketFile)>> {
-    let tenant = app.tenants.tenant(&event.tenant).await?.ok_or_else(|| {
-        Error::new(ErrorKind::Unavailable, "the tenant has no configuration any more").with_retry(Retry::Later)
-    })?;
-    let file = app.tickets.ticket(&event.scope(), event.detail.ticket_id()).await?;
-    Ok(file.map(|file| (tenant, file)))
+async fn settle(app: &App, leased: &Leased) -> Result<Outcome> {
+    let tenant = match app.tenants.tenant(&leased.event.tenant).await {
+        Ok(Some(tenant)) => tenant,
+        Ok(None) => return without_tenant(app, leased, "the tenant has no configuration").await,
+        Err(error) => return without_tenant(app, leased, &error.report()).await,
+    };
+    match &leased.event.detail {
+        EventDetail::TicketReceived(received) => decide(app, &tenant, leased, received).await,
+        EventDetail::TicketRouted(routed) => sync(app, &tenant, leased, routed).await,
+        EventDetail::TicketSynced(_) | EventDetail::TicketSyncFailed(_) => {
+            app.queue.complete(&leased.lease).await.map(|()| Outcome::Done)
+        }
+    }
 }
 
-async fn decide(app: &App, leased: &Leased, received: &TicketReceived) -> Result<Outcome> {
-    let Some((tenant, file)) = load(app, &leased.event).await? else {
+/// How long work waits for a tenant whose configuration is broken or gone: until somebody mends it, however long that is.
+const WITHOUT_TENANT: Duration = Duration::from_secs(30);
+
+async fn without_tenant(app: &App, leased: &Leased, problem: &str) -> Result<Outcome> {
+    let (event, tenant) = (&leased.lease.event, &leased.event.tenant);
+    tracing::error!(%event, %tenant, problem, "work waits for its tenant's configuration");
+    app.queue.retry(&leased.lease, app.clock.now().plus(WITHOUT_TENANT), problem).await?;
+    Ok(Outcome::Retried)
+}
+
+async fn load(app: &App, event: &Event) -> Result<Option<TicketFile>> {
+    app.tickets.ticket(&event.scope(), event.detail.ticket_id()).await
+}
+
+async fn decide(app: &App, tenant: &Tenant, leased: &Leased, received: &TicketReceived) -> Result<Outcome> {
+    let Some(file) = load(app, &leased.event).await? else {
         return forgotten(app, leased).await;
     };
     if file.decision.is_some() {
         app.queue.complete(&leased.lease).await?;
         return Ok(Outcome::Done);
     }
-    let decision = route(app, &tenant, &file.ticket).await;
+    let decision = route(app, tenant, &file.ticket).await;
     let event = follow_up(app, &leased.event, EventDetail::TicketRouted(routed(&decision)));
     let stored = app.tickets.decide(&leased.event.scope(), &decision, event, &leased.lease).await?;
     if stored == Decided::New {
@@ -75,8 +104,8 @@ async fn decide(app: &App, leased: &Leased, received: &TicketReceived) -> Result
     Ok(Outcome::Done)
 }
 
-async fn sync(app: &App, leased: &Leased, routed: &TicketRouted) -> Result<Outcome> {
-    let Some((tenant, file)) = load(app, &leased.event).await? else {
+async fn sync(app: &App, tenant: &Tenant, leased: &Leased, routed: &TicketRouted) -> Result<Outcome> {
+    let Some(file) = load(app, &leased.event).await? else {
         return forgotten(app, leased).await;
     };
     let scope = leased.event.scope();
@@ -84,7 +113,7 @@ async fn sync(app: &App, leased: &Leased, routed: &TicketRouted) -> Result<Outco
         let event = detail.map(|detail| follow_up(app, &leased.event, detail));
         app.tickets.record_sync(&scope, &routed.ticket_id, &routed.decision_id, change, event, &leased.lease)
     };
-    match write_back(app, &tenant, &file).await {
+    match write_back(app, tenant, &file).await {
         Ok(WriteBack::DoneBefore) => {
             app.queue.complete(&leased.lease).await?;
             Ok(Outcome::Done)
@@ -103,7 +132,8 @@ async fn sync(app: &App, leased: &Leased, routed: &TicketRouted) -> Result<Outco
         Err(error) => {
             metrics::counter!("switchboard_ticketing_system_sync_failures_total").increment(1);
             let text = error.report();
-            tracing::warn!(ticket = %routed.ticket_id, tenant = %tenant.id, error = text, "write-back failed");
+            let correlation_id = &leased.event.correlation_id;
+            tracing::warn!(ticket = %routed.ticket_id, tenant = %tenant.id, %correlation_id, error = text, "write-back failed");
             match next_try(app, leased, &error) {
                 Some(at) => {
                     record(SyncChange::Retry { at, error: text }, None).await?;
@@ -133,7 +163,8 @@ async fn forgotten(app: &App, leased: &Leased) -> Result<Outcome> {
 
 async fn fail(app: &App, leased: &Leased, error: &Error) -> Outcome {
     let text = error.report();
-    tracing::warn!(event = %leased.lease.event, failed = leased.failed + 1, error = text, "the work of an event failed");
+    let (event, correlation_id) = (&leased.lease.event, &leased.event.correlation_id);
+    tracing::warn!(%event, %correlation_id, failed = leased.failed + 1, error = text, "the work of an event failed");
     let settled = match next_try(app, leased, error) {
         Some(at) => app.queue.retry(&leased.lease, at, &text).await.map(|()| Outcome::Retried),
         None => app.queue.bury(&leased.lease, &text).await.map(|()| Outcome::Buried),
@@ -155,7 +186,8 @@ fn next_try(app: &App, leased: &Leased, error: &Error) -> Option<crate::time::Ti
     let wait = match error.retry() {
         Retry::Never => return None,
         Retry::Later => jittered,
-        Retry::After(asked) => jittered.max(asked.min(MAX_RETRY_AFTER)),
+        // The jitter on top keeps those that were told the same time from coming back together.
+        Retry::After(asked) => jittered + asked.min(MAX_RETRY_AFTER),
     };
     Some(app.clock.now().plus(wait))
 }

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::{
-    Classification, DecidedBy, Decision, IssueClassification, Ticket, Tokens, ToolName,
+    CategoryProbability, Classification, DecidedBy, Decision, IssueClassification, Ticket, Tokens, ToolName,
     tools::{
         Journal, ask, compute,
         entities::{self, Entities},
@@ -135,7 +135,7 @@ fn classify(app: &App, tenant: &Tenant, ticket: &Ticket, journal: &mut Journal) 
         json!({"categories": tenant.config.categories.len()}),
         || app.classifier.classify(tenant, ticket),
         |answer| {
-            let top = &answer.categories[..answer.categories.len().min(PROBABILITIES_KEPT)];
+            let top = kept(answer);
             json!({
                 "probabilities": top,
                 "severity": answer.severity,
@@ -156,7 +156,7 @@ fn undecided(tenant: &Tenant) -> Classification {
     Classification {
         categories: categories
             .iter()
-            .map(|category| super::CategoryProbability { category: category.id.clone(), probability })
+            .map(|category| CategoryProbability { category: category.id.clone(), probability })
             .collect(),
         severity: super::Severity::Medium,
         severity_reason: "the classifier gave no answer".to_owned(),
@@ -219,10 +219,6 @@ fn weigh(
 
 fn issue(ticket: &Ticket, classification: &Classification) -> IssueClassification {
     let categories = &classification.categories;
-    let kept = categories.iter().take(PROBABILITIES_KEPT).cloned().map(|mut one| {
-        one.probability = round(one.probability, 4);
-        one
-    });
     let secondary = categories.get(1).filter(|one| one.probability >= SECONDARY_PROBABILITY);
     // invariant: a checked tenant has categories, so a classifier and `undecided` name at least one
     let primary = categories.first().unwrap_or_else(|| unreachable!("a classification names at least one category"));
@@ -232,8 +228,15 @@ fn issue(ticket: &Ticket, classification: &Classification) -> IssueClassificatio
         severity: classification.severity,
         sentiment: classification.sentiment,
         language: ticket.language.clone().or_else(|| classification.language.clone()),
-        probabilities: kept.collect(),
+        probabilities: kept(classification),
     }
+}
+
+/// The most probable categories, rounded.
+fn kept(classification: &Classification) -> Vec<CategoryProbability> {
+    let most = classification.categories.iter().take(PROBABILITIES_KEPT);
+    most.map(|one| CategoryProbability { category: one.category.clone(), probability: round(one.probability, 4) })
+        .collect()
 }
 
 fn review_reasons(tenant: &Tenant, routing: &Routing, journal: &Journal) -> Vec<String> {

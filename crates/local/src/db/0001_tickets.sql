@@ -23,7 +23,9 @@ CREATE TABLE tickets (
     sync_failures   INTEGER NOT NULL DEFAULT 0,
     sync_receipt    TEXT,
     sync_error      TEXT,
-    sync_changed_at INTEGER
+    sync_changed_at INTEGER,
+    -- an operator has dropped its dead letter: nobody works on it any more
+    dropped         INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 CREATE UNIQUE INDEX tickets_by_id ON tickets (tenant, ticket_id);
 CREATE UNIQUE INDEX tickets_by_key ON tickets (tenant, idempotency_key) WHERE idempotency_key IS NOT NULL;
@@ -33,7 +35,9 @@ CREATE INDEX tickets_by_team ON tickets (tenant, team, accepted_at) WHERE team I
 CREATE INDEX tickets_by_priority ON tickets (tenant, priority, accepted_at) WHERE priority IS NOT NULL;
 CREATE INDEX tickets_unsynced ON tickets (tenant, sync, accepted_at) WHERE sync <> 1;
 CREATE INDEX tickets_to_review ON tickets (tenant, accepted_at) WHERE review = 1;
-CREATE INDEX tickets_unfinished ON tickets (accepted_at) WHERE routed = 0 OR sync = 0;
+CREATE INDEX tickets_undecided ON tickets (tenant, accepted_at) WHERE routed = 0;
+CREATE INDEX tickets_by_expiry ON tickets (expires_at);
+CREATE INDEX tickets_unfinished ON tickets (accepted_at) WHERE sync = 0 AND dropped = 0;
 
 CREATE TABLE ticket_records (ticket INTEGER PRIMARY KEY, record TEXT NOT NULL) STRICT;
 CREATE TABLE decisions (ticket INTEGER PRIMARY KEY, record TEXT NOT NULL) STRICT;

@@ -19,6 +19,7 @@ const TRY_AGAIN: Duration = Duration::from_secs(2);
 /// The reserve of one database.
 pub(crate) struct Reserve {
     path: PathBuf,
+    role: Role,
     state: Mutex<State>,
 }
 
@@ -34,13 +35,13 @@ impl Reserve {
         let held = role == Role::Tool
             || fs::metadata(&path).is_ok_and(|file| file.len() == BYTES as u64)
             || fill(&path).is_ok();
-        Self { path, state: Mutex::new(State { held, tried_at: Duration::ZERO }) }
+        Self { path, role, state: Mutex::new(State { held, tried_at: Duration::ZERO }) }
     }
 
     /// Gives the reserve back to the disk.
     pub(super) fn give_back(&self) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if !state.held {
+        if !state.held || self.role == Role::Tool {
             return;
         }
         state.held = false;

@@ -14,8 +14,6 @@ use crate::{
     store::{EVENT_COLUMNS, SqliteStore, event},
 };
 
-const LEASED: i64 = 1;
-
 const WAITING_FOR_ITS_TIME: i64 = 3;
 
 /// Where a due event waits: the `state` of its row.
@@ -60,22 +58,23 @@ pub(crate) fn publish(connection: &Connection, event: &Event) -> rusqlite::Resul
 pub(crate) fn begin_epoch(connection: &mut Connection, now: Timestamp) -> rusqlite::Result<u64> {
     let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
     transaction.execute("UPDATE process SET epoch = epoch + 1", [])?;
-    interrupt(&transaction, "state = 1", now)?;
+    interrupt(&transaction, i64::MAX, now)?;
     let epoch: i64 = transaction.query_row("SELECT epoch FROM process", [], |row| row.get(0))?;
     transaction.commit()?;
     Ok(u64::try_from(epoch).unwrap_or(0))
 }
 
-/// Takes leases away without blame: counts an interruption, sends what was interrupted often to wait alone, and buries
+/// Takes leases that ended by `until` away without blame: counts an interruption, sends what was interrupted often to wait alone, and buries
 /// what kept on dying there.
-fn interrupt(connection: &Connection, which: &str, now: Timestamp) -> rusqlite::Result<()> {
+fn interrupt(connection: &Connection, until: i64, now: Timestamp) -> rusqlite::Result<()> {
     let alone = limits::JOB_INTERRUPTIONS_BEFORE_ALONE;
     let last = alone + limits::JOB_INTERRUPTIONS_ALONE;
     connection
         .prepare_cached(&format!(
-            "UPDATE jobs SET interrupted = interrupted + 1, state = iif(interrupted + 1 >= {alone}, 2, 0) WHERE {which}"
+            "UPDATE jobs SET interrupted = interrupted + 1, state = iif(interrupted + 1 >= {alone}, 2, 0)
+             WHERE state = 1 AND lease_until <= ?1"
         ))?
-        .execute([])?;
+        .execute([until])?;
     connection
         .prepare_cached(&format!(
             "INSERT INTO dead_letters (event, tenant, ticket_id, reason, failed, interrupted, at)
@@ -126,9 +125,12 @@ impl Claim {
     }
 
     fn lease(&self, connection: &Connection) -> rusqlite::Result<Vec<Leased>> {
-        interrupt(connection, &format!("state = {LEASED} AND lease_until <= {}", self.clock), self.now)?;
+        interrupt(connection, self.clock, self.now)?;
         connection
-            .prepare_cached(&format!("UPDATE jobs SET state = {} WHERE state = 3 AND due_at <= ?1", due()))?
+            .prepare_cached(&format!(
+                "UPDATE jobs INDEXED BY jobs_by_time SET state = {} WHERE state = 3 AND due_at <= ?1",
+                due()
+            ))?
             .execute([self.now.as_millis()])?;
         let mut choose = connection.prepare_cached(
             "UPDATE jobs SET state = 1, token = ?1, lease_until = ?2 WHERE id IN
@@ -167,7 +169,7 @@ impl Probe {
         connection
             .prepare_cached(
                 "SELECT EXISTS (SELECT 1 FROM jobs WHERE state = ?1)
-                 OR EXISTS (SELECT 1 FROM jobs WHERE state = 3 AND due_at <= ?2)
+                 OR EXISTS (SELECT 1 FROM jobs INDEXED BY jobs_by_time WHERE state = 3 AND due_at <= ?2)
                  OR EXISTS (SELECT 1 FROM jobs WHERE state = 1 AND lease_until <= ?3)",
             )?
             .query_row(params![self.waiting as i64, self.now.as_millis(), self.clock], |row: &Row<'_>| row.get(0))

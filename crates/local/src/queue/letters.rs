@@ -12,6 +12,7 @@ use switchboard_core::{
 use super::leases::held;
 use crate::{
     db::explain,
+    maintenance::first_id_of,
     store::{EVENT_COLUMNS, event, time},
 };
 
@@ -24,7 +25,15 @@ pub(crate) fn bury(connection: &Connection, lease: &Lease, clock: i64, reason: &
         )
         .and_then(|mut statement| statement.execute(params![lease.event.as_str(), reason, now.as_millis()]))
         .map_err(explain)?;
-    // When the lease does not hold, its error undoes the insertion too.
+    // A write-back that nobody tries again has failed, whatever it failed by.
+    connection
+        .prepare_cached(
+            "UPDATE tickets SET sync = 2, sync_error = ?2, sync_changed_at = ?3 WHERE sync = 0 AND (tenant, ticket_id) IN
+             (SELECT tenant, ticket_id FROM events WHERE id = ?1 AND detail_type = 'TicketRouted')",
+        )
+        .and_then(|mut statement| statement.execute(params![lease.event.as_str(), reason, now.as_millis()]))
+        .map_err(explain)?;
+    // When the lease does not hold, its error undoes all of this.
     held(connection, "DELETE FROM jobs", lease, clock, &[])
 }
 
@@ -66,10 +75,17 @@ pub(super) fn revive(connection: &Connection, tenant: &TenantId, id: &EventId) -
 }
 
 pub(super) fn discard(connection: &Connection, tenant: &TenantId, id: &EventId) -> Result<bool> {
-    connection
-        .execute("DELETE FROM dead_letters WHERE tenant = ?1 AND event = ?2", params![tenant.as_str(), id.as_str()])
-        .map(|removed| removed > 0)
-        .map_err(explain)
+    let key = params![tenant.as_str(), id.as_str()];
+    let work = || {
+        // Else the sweep would find the ticket unfinished and queue it again.
+        connection.execute(
+            "UPDATE tickets SET dropped = 1 WHERE tenant = ?1 AND ticket_id =
+             (SELECT ticket_id FROM dead_letters WHERE tenant = ?1 AND event = ?2)",
+            key,
+        )?;
+        connection.execute("DELETE FROM dead_letters WHERE tenant = ?1 AND event = ?2", key)
+    };
+    work().map(|removed| removed > 0).map_err(explain)
 }
 
 pub(super) fn archived(
@@ -98,7 +114,9 @@ pub(super) fn replay(connection: &Connection, tenant: &TenantId, filter: &EventF
 }
 
 fn conditions(tenant: &TenantId, filter: &EventFilter) -> (String, Vec<Value>) {
-    let given: [(&str, Option<Value>); 5] = [
+    let given: [(&str, Option<Value>); 6] = [
+        // Ids sort by time, so this spares reading what is older.
+        ("e.id >= ?", filter.since.map(|since| first_id_of(since).into())),
         ("e.tenant = ?", Some(tenant.as_str().to_owned().into())),
         ("e.at >= ?", filter.since.map(|since| since.as_millis().into())),
         ("e.at < ?", filter.until.map(|until| until.as_millis().into())),
@@ -118,9 +136,9 @@ pub(super) fn depth(connection: &Connection, now: Timestamp) -> rusqlite::Result
     let oldest: Option<i64> = connection
         .prepare_cached(
             "SELECT min(at) FROM (
-                SELECT at FROM (SELECT e.at FROM jobs j JOIN events e ON e.id = j.event WHERE j.state IN (0, 2)
-                                ORDER BY j.id LIMIT 1)
-                UNION ALL SELECT due_at FROM jobs WHERE state = 3 AND due_at <= ?1)",
+                SELECT e.at FROM jobs j JOIN events e ON e.id = j.event WHERE j.id IN
+                    (SELECT min(id) FROM jobs WHERE state = 0 UNION ALL SELECT min(id) FROM jobs WHERE state = 2)
+                UNION ALL SELECT due_at FROM jobs INDEXED BY jobs_by_time WHERE state = 3 AND due_at <= ?1)",
         )?
         .query_row([now.as_millis()], |row| row.get(0))?;
     let waited = oldest.map_or(0, |at| now.since(Timestamp::from_millis(at)).as_millis());

@@ -42,6 +42,9 @@ impl Query {
         }
         if let Some(sync) = filter.sync {
             conditions.push(format!("sync = {}", rows::code(SyncStatus::ALL, &sync)));
+            if sync != SyncStatus::Success {
+                conditions.push("sync <> 1".to_owned());
+            }
         }
         if let Some(review) = filter.review {
             conditions.push(format!("review = {}", i32::from(review == ReviewState::Waiting)));

@@ -24,7 +24,7 @@ use switchboard_core::{
     },
 };
 use switchboard_knowledge::NearestExample;
-use switchboard_local::FileStatus;
+use switchboard_local::{FileStatus, SqliteStore};
 use switchboard_testkit::{
     sample,
     test_app::TestApp,
@@ -44,6 +44,7 @@ struct MoodyDesk {
 #[async_trait]
 impl Desk for MoodyDesk {
     async fn update(&self, _tenant: &Tenant, update: &DeskUpdate) -> Result<DeskReceipt> {
+        assert!(self.kind != ErrorKind::Internal, "a desk that breaks an invariant");
         let left = self.failures.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
         match left {
             Ok(_) => Err(Error::new(self.kind, "the desk is in a mood").with_retry(self.retry)),
@@ -69,6 +70,7 @@ struct Bench {
     _folder: TempDir,
     app: TestApp,
     clock: Arc<FixedClock>,
+    store: Arc<SqliteStore>,
     scope: TenantScope,
 }
 
@@ -95,12 +97,12 @@ impl Bench {
             }),
             classifier: Arc::new(NearestExample::new()),
             desk: Arc::new(MoodyDesk { failures: failures.into(), kind, retry }),
-            keys: store,
+            keys: store.clone(),
             clock: clock.clone(),
             ids: Arc::new(SeededIds::new(7)),
             retry_delays: RETRY_DELAYS.into(),
         };
-        Self { _folder: folder, app: TestApp::new(app), clock, scope }
+        Self { _folder: folder, app: TestApp::new(app), clock, store, scope }
     }
 
     async fn send(&self, change: impl FnOnce(&mut serde_json::Value)) -> Result<Receipt, NotAccepted> {
@@ -204,7 +206,7 @@ async fn a_desk_that_names_a_time_is_left_alone_until_then() {
     let bench = Bench::with_desk(1, ErrorKind::Throttled, Retry::After(Duration::from_secs(90))).await;
     bench.send(|_| {}).await.unwrap();
     bench.app.run_jobs().await;
-    bench.clock.advance(Duration::from_secs(89));
+    bench.clock.advance(Duration::from_secs(90));
     assert_eq!(bench.app.run_jobs().await, 0);
     bench.clock.advance(Duration::from_secs(2));
     assert_eq!(bench.app.run_jobs().await, 1);
@@ -250,5 +252,34 @@ async fn a_worker_that_is_stopped_finishes_what_it_has_in_hand() {
         tokio::task::yield_now().await;
     }
     worker.await.unwrap();
+    bench.app.finish().await;
+}
+
+#[tokio::test]
+async fn work_that_breaks_an_invariant_is_a_failure_of_its_event_alone() {
+    let mut bench = Bench::with_desk(0, ErrorKind::Internal, Retry::Later).await;
+    bench.send(|_| {}).await.unwrap();
+    assert_eq!(bench.app.run_jobs().await, 2);
+    assert_eq!(bench.ticket().await.sync_status, SyncStatus::Pending);
+    for delay in RETRY_DELAYS {
+        bench.clock.advance(delay * 2);
+        bench.app.run_jobs().await;
+    }
+    let view = bench.ticket().await;
+    assert_eq!(view.sync_status, SyncStatus::Failed, "buried, and told so");
+    assert!(view.sync.last_error.unwrap().contains("invariant"));
+    bench.app.expect_dead(1);
+    bench.app.finish().await;
+}
+
+#[tokio::test]
+async fn a_dropped_dead_letter_stays_dropped() {
+    let bench = Bench::with_desk(usize::MAX, ErrorKind::Refused, Retry::Never).await;
+    bench.send(|_| {}).await.unwrap();
+    bench.app.run_jobs().await;
+    let letter = bench.app.queue.dead_letters(&bench.scope, 10).await.unwrap().remove(0);
+    assert!(bench.app.queue.discard(&bench.scope, &letter.event.id).await.unwrap());
+    bench.clock.advance(Duration::from_secs(3_600));
+    assert_eq!(bench.store.sweep().await.unwrap().queued_again, 0);
     bench.app.finish().await;
 }

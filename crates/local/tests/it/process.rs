@@ -56,12 +56,14 @@ fn the_pepper_is_made_once_and_only_its_owner_reads_it() {
     use std::os::unix::fs::PermissionsExt;
     let folder = TempDir::new().unwrap();
     let ids = SystemIds::default();
-    load_or_make_pepper(folder.path(), &ids).unwrap();
+    load_or_make_pepper(folder.path(), false, &ids).unwrap();
     let path = folder.path().join("pepper");
     let first = std::fs::read(&path).unwrap();
-    load_or_make_pepper(folder.path(), &ids).unwrap();
+    load_or_make_pepper(folder.path(), false, &ids).unwrap();
     assert_eq!(std::fs::read(&path).unwrap(), first);
     assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    std::fs::remove_file(&path).unwrap();
+    assert!(load_or_make_pepper(folder.path(), true, &ids).unwrap_err().to_string().contains("restore it"));
     std::fs::write(&path, "short").unwrap();
-    assert!(load_or_make_pepper(folder.path(), &ids).unwrap_err().to_string().contains("32 bytes"));
+    assert!(load_or_make_pepper(folder.path(), false, &ids).unwrap_err().to_string().contains("32 bytes"));
 }

@@ -107,10 +107,11 @@ impl Entities {
 }
 
 fn find(recogniser: &Recogniser, text: &str, taken: &mut Vec<Range<usize>>, found: &mut Entities) {
-    for captures in recogniser.pattern.captures_iter(text) {
+    let before = taken.len();
+    for captures in recogniser.pattern.captures_iter(text).take(limits::MATCHES_PER_KIND) {
         let Some(place) = captures.get(1).or_else(|| captures.get(0)) else { continue };
         let range = place.range();
-        if range.is_empty() || taken.iter().any(|other| other.start < range.end && range.start < other.end) {
+        if range.is_empty() || taken[..before].iter().any(|other| other.start < range.end && range.start < other.end) {
             continue;
         }
         let value = place.as_str().trim();

@@ -1,10 +1,15 @@
+use std::fmt;
+
 use axum::{
     Json,
     body::Body,
     extract::State,
     http::{HeaderMap, StatusCode},
 };
-use serde::Serialize;
+use serde::{
+    Deserialize, Deserializer, Serialize,
+    de::{IgnoredAny, SeqAccess, Visitor},
+};
 use serde_json::value::RawValue;
 use switchboard_core::{
     access::Scope,
@@ -125,7 +130,7 @@ pub(crate) async fn create_tickets(
 type Parsed = Vec<Result<TicketDraft, Problem>>;
 
 fn array(bytes: &[u8]) -> Result<Parsed, Problem> {
-    let items: Vec<&RawValue> = serde_json::from_slice(bytes).map_err(|error| match error.classify() {
+    let Items(items) = serde_json::from_slice(bytes).map_err(|error| match error.classify() {
         serde_json::error::Category::Data => {
             Problem::invalid_fields(vec![FieldError::new("", "must be a JSON array of tickets")])
         }
@@ -134,8 +139,36 @@ fn array(bytes: &[u8]) -> Result<Parsed, Problem> {
     Ok(items.into_iter().map(|item| json::parse(item.get().as_bytes()).map_err(Problem::from)).collect())
 }
 
+/// The items of an array, at most one more than allowed: enough to see that there are too many.
+struct Items<'a>(Vec<&'a RawValue>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Items<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Bounded;
+
+        impl<'de> Visitor<'de> for Bounded {
+            type Value = Vec<&'de RawValue>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an array of tickets")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Self::Value, A::Error> {
+                let mut kept = Vec::new();
+                while kept.len() <= limits::BATCH_TICKETS {
+                    let Some(item) = items.next_element()? else { return Ok(kept) };
+                    kept.push(item);
+                }
+                while items.next_element::<IgnoredAny>()?.is_some() {}
+                Ok(kept)
+            }
+        }
+
+        deserializer.deserialize_seq(Bounded).map(Self)
+    }
+}
+
 fn lines(bytes: &[u8]) -> Parsed {
     let lines = bytes.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty());
-    // One more than allowed is enough to see that there are too many.
     lines.take(limits::BATCH_TICKETS + 1).map(|line| json::parse(line).map_err(Problem::from)).collect()
 }

@@ -49,7 +49,7 @@ impl From<Receipt> for AcceptedTicket {
     post, path = "/tickets", tag = "tickets",
     request_body = TicketDraft,
     params(
-        ("Idempotency-Key" = Option<String>, Header, description = "Makes a repetition harmless also under another `ticket_id`."),
+        ("Idempotency-Key" = Option<String>, Header, description = "A key of your own for this request: sent again with the same ticket, it gets the same answer; with another one, 409."),
         ("x-correlation-id" = Option<String>, Header, description = "Follows the request through everything that it causes."),
     ),
     responses(
@@ -61,7 +61,7 @@ impl From<Receipt> for AcceptedTicket {
         (status = 413, description = "The body is over 1 MiB.", body = Problem, content_type = "application/problem+json"),
         (status = 415, description = "The body is announced as something else than JSON.", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "A field is missing, unknown, of the wrong type, or out of its limits.", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "Too much is waiting; try again after `Retry-After`.", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "The database cannot take it now; try again after `Retry-After`.", body = Problem, content_type = "application/problem+json"),
         (status = 507, description = "The disk is full.", body = Problem, content_type = "application/problem+json"),
     ),
     security(("api_key" = []), ("bearer" = [])),
