@@ -38,8 +38,8 @@ impl Server {
             json!({"kind": "webhook", "url": format!("http://{}/", receiver.address()), "secret": "bench"});
         fs::write(tenant.join("config.json"), config.to_string())?;
         fs::write(tenant.join("service-status.json"), STATUS)?;
-        fs::create_dir_all(data.join("secrets"))?;
-        fs::write(data.join("secrets/bench"), "whsec_c3dpdGNoYm9hcmQtYmVuY2gtc2VjcmV0")?;
+        fs::create_dir_all(data.join("secrets/telecorp"))?;
+        fs::write(data.join("secrets/telecorp/bench"), "whsec_c3dpdGNoYm9hcmQtYmVuY2gtc2VjcmV0")?;
         let port = free_port()?;
         let address = SocketAddr::from(([127, 0, 0, 1], port));
         let child = spawn(data, address, receiver.address())?;

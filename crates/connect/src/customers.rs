@@ -35,7 +35,13 @@ impl HttpCustomers {
         Self { outbound, secrets, breakers: Breakers::new(clock) }
     }
 
-    async fn ask(&self, url: &str, token: Option<&SecretName>, id: &CustomerId) -> Result<Option<Customer>> {
+    async fn ask(
+        &self,
+        tenant: &Tenant,
+        url: &str,
+        token: Option<&SecretName>,
+        id: &CustomerId,
+    ) -> Result<Option<Customer>> {
         let base = base_url(url, WHO)?;
         // A URL cannot hold these as a segment, however they are escaped: it would lead elsewhere.
         if matches!(id.as_str(), "." | "..") {
@@ -43,7 +49,7 @@ impl HttpCustomers {
         }
         let mut headers = Vec::new();
         if let Some(name) = token {
-            let token = secret::required(self.secrets.as_ref(), name, WHO).await?;
+            let token = secret::required(self.secrets.as_ref(), tenant, name, WHO).await?;
             headers.push((AUTHORIZATION, secret::bearer(name, &token)?));
         }
         let request = Request {
@@ -74,6 +80,6 @@ impl CustomerDirectory for HttpCustomers {
         let CustomersConfig::Http { url, token, .. } = &tenant.config.customers else {
             return Err(Error::new(ErrorKind::Invalid, "the tenant has no customer source configured"));
         };
-        self.breakers.run(tenant, url, WHO, self.ask(url, token.as_ref(), id)).await
+        self.breakers.run(tenant, url, WHO, self.ask(tenant, url, token.as_ref(), id)).await
     }
 }

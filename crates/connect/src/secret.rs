@@ -6,12 +6,18 @@ use secrecy::{ExposeSecret, SecretString};
 use switchboard_core::{
     error::{Error, ErrorKind, Result},
     ids::SecretName,
-    ports::Secrets,
+    ports::{Secrets, TenantScope},
+    tenants::Tenant,
 };
 
-/// The secret of that name. One that is not there is `Invalid`: somebody has to put it there.
-pub(crate) async fn required(secrets: &dyn Secrets, name: &SecretName, who: &str) -> Result<SecretString> {
-    match secrets.secret(name).await? {
+/// The tenant's secret of that name. One that is not there is `Invalid`: somebody has to put it there.
+pub(crate) async fn required(
+    secrets: &dyn Secrets,
+    tenant: &Tenant,
+    name: &SecretName,
+    who: &str,
+) -> Result<SecretString> {
+    match secrets.secret(&TenantScope::of_tenant(tenant), name).await? {
         Some(secret) if !secret.expose_secret().is_empty() => Ok(secret),
         Some(_) => Err(Error::new(ErrorKind::Invalid, format!("the secret `{name}` for {who} is empty"))),
         None => Err(Error::new(ErrorKind::Invalid, format!("the secret `{name}` for {who} is not there"))),

@@ -66,11 +66,17 @@ impl HttpStatus {
         Self { outbound, secrets, breakers: Breakers::new(clock) }
     }
 
-    async fn ask(&self, url: &str, token: Option<&SecretName>, services: &[ServiceId]) -> Result<StatusReport> {
+    async fn ask(
+        &self,
+        tenant: &Tenant,
+        url: &str,
+        token: Option<&SecretName>,
+        services: &[ServiceId],
+    ) -> Result<StatusReport> {
         let base = base_url(url, WHO)?;
         let mut headers = Vec::new();
         if let Some(name) = token {
-            let token = secret::required(self.secrets.as_ref(), name, WHO).await?;
+            let token = secret::required(self.secrets.as_ref(), tenant, name, WHO).await?;
             headers.push((AUTHORIZATION, secret::bearer(name, &token)?));
         }
         let body = serde_json::json!({ "service_ids": services }).to_string().into_bytes();
@@ -107,7 +113,7 @@ impl ServiceStatus for HttpStatus {
             let message = format!("at most {} services can be asked for at once", limits::STATUS_SERVICES);
             return Err(Error::new(ErrorKind::Invalid, message));
         }
-        self.breakers.run(tenant, url, WHO, self.ask(url, token.as_ref(), services)).await
+        self.breakers.run(tenant, url, WHO, self.ask(tenant, url, token.as_ref(), services)).await
     }
 }
 

@@ -83,7 +83,7 @@ impl Desk for WebhookDesk {
             return Err(Error::new(ErrorKind::Invalid, "the tenant has no web hook configured"));
         };
         let url = base_url(url, WHO)?;
-        let secret = secret::required(self.secrets.as_ref(), name, WHO).await?;
+        let secret = secret::required(self.secrets.as_ref(), tenant, name, WHO).await?;
         let key = key(name, &secret)?;
         let body = body(update)?;
         let id = update.decision_id.as_str();

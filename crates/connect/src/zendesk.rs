@@ -90,7 +90,7 @@ impl Desk for ZendeskDesk {
         };
         let ticket = ticket_number(&update.ticket_id, ticket_prefix)?;
         let group = group_number(tenant, update)?;
-        let secret = secret::required(self.secrets.as_ref(), token, WHO).await?;
+        let secret = secret::required(self.secrets.as_ref(), tenant, token, WHO).await?;
         let place = Place {
             outbound: &self.outbound,
             base: base_url(url, WHO)?,

@@ -9,12 +9,14 @@ use secrecy::SecretString;
 use switchboard_core::{
     error::{Error, ErrorKind, Result},
     ids::SecretName,
-    ports::Secrets,
+    ports::{Secrets, TenantScope},
 };
 
-/// Secrets from the environment (`SWITCHBOARD_SECRET_<NAME>`, upper case, `-` as `_`), else from a file of that name in
-/// the folder. They are read each time, so a changed one is in force at once. White space at the end is left out: editors
-/// and container platforms put a line end there.
+/// Each tenant's secrets, from the environment (`SWITCHBOARD_SECRET_<TENANT>__<NAME>`, upper case), else from the file
+/// `{tenant}/{name}` in the folder. They are read each time, so a changed one is in force at once. White space at the end
+/// is left out: editors and container platforms put a line end there.
+///
+/// Names with `-` or `__` are looked for in the folder only: as variables, those of two tenants could be the same.
 pub struct FolderSecrets {
     folder: PathBuf,
 }
@@ -28,18 +30,20 @@ impl FolderSecrets {
 
 #[async_trait]
 impl Secrets for FolderSecrets {
-    async fn secret(&self, name: &SecretName) -> Result<Option<SecretString>> {
-        let variable = format!("SWITCHBOARD_SECRET_{}", name.as_str().to_uppercase().replace('-', "_"));
-        match env::var(variable) {
-            Ok(secret) => return Ok(Some(secret.trim_end().into())),
-            Err(VarError::NotPresent) => {}
-            // Without its cause, which would quote the secret.
-            Err(VarError::NotUnicode(_)) => {
-                let message = format!("secret `{name}` in the environment is no UTF-8 text");
-                return Err(Error::new(ErrorKind::Internal, message));
+    async fn secret(&self, scope: &TenantScope, name: &SecretName) -> Result<Option<SecretString>> {
+        let tenant = scope.tenant().as_str();
+        if let Some(variable) = variable(tenant, name.as_str()) {
+            match env::var(variable) {
+                Ok(secret) => return Ok(Some(secret.trim_end().into())),
+                Err(VarError::NotPresent) => {}
+                // Without its cause, which would quote the secret.
+                Err(VarError::NotUnicode(_)) => {
+                    let message = format!("secret `{name}` in the environment is no UTF-8 text");
+                    return Err(Error::new(ErrorKind::Internal, message));
+                }
             }
         }
-        match fs::read_to_string(self.folder.join(name.as_str())) {
+        match fs::read_to_string(self.folder.join(tenant).join(name.as_str())) {
             Ok(secret) => Ok(Some(secret.trim_end().into())),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => {
@@ -47,4 +51,10 @@ impl Secrets for FolderSecrets {
             }
         }
     }
+}
+
+fn variable(tenant: &str, name: &str) -> Option<String> {
+    let plain =
+        |text: &str| !text.contains('-') && !text.contains("__") && !text.starts_with('_') && !text.ends_with('_');
+    (plain(tenant) && plain(name)).then(|| format!("SWITCHBOARD_SECRET_{tenant}__{name}").to_uppercase())
 }

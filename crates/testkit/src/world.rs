@@ -14,7 +14,7 @@ use secrecy::SecretString;
 use switchboard_core::{
     error::Result,
     ids::SecretName,
-    ports::{Clock, Ids, Secrets},
+    ports::{Clock, Ids, Secrets, TenantScope},
     time::Timestamp,
 };
 
@@ -202,7 +202,7 @@ impl Ids for SeededIds {
     }
 }
 
-/// Secrets of a list that a test may change.
+/// Secrets of a list that a test may change; every tenant gets the same ones.
 #[derive(Default)]
 pub struct MapSecrets(Mutex<BTreeMap<SecretName, SecretString>>);
 
@@ -231,7 +231,7 @@ impl MapSecrets {
 
 #[async_trait]
 impl Secrets for MapSecrets {
-    async fn secret(&self, name: &SecretName) -> Result<Option<SecretString>> {
+    async fn secret(&self, _scope: &TenantScope, name: &SecretName) -> Result<Option<SecretString>> {
         Ok(lock(&self.0).get(name).cloned())
     }
 }

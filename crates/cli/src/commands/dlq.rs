@@ -41,20 +41,22 @@ pub(super) async fn run(session: Session, command: Dlq) -> Result<ExitCode> {
 }
 
 async fn replay_all(session: &Session, store: &SqliteStore, scope: &TenantScope) -> Result<ExitCode> {
-    let mut revived = 0;
+    let mut done = Vec::new();
     loop {
         let letters = store.dead_letters(scope, AT_ONCE).await?;
         if letters.is_empty() {
             break;
         }
         for letter in letters {
-            revived += u64::from(store.revive(scope, &letter.event.id).await?);
+            if store.revive(scope, &letter.event.id).await? {
+                done.push(letter.event.id);
+            }
         }
     }
     if session.global.json {
-        output::json(&json!({"done": revived, "unknown": []}))?;
+        output::json(&json!({"done": done, "unknown": []}))?;
     } else {
-        println!("{revived} put back into the queue");
+        println!("{} put back into the queue", done.len());
     }
     Ok(ExitCode::SUCCESS)
 }

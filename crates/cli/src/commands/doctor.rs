@@ -4,7 +4,7 @@ use anyhow::Result;
 use serde_json::json;
 use switchboard_core::{
     ids::{SecretName, TenantId},
-    ports::{EventQueue, Secrets, TenantSource},
+    ports::{EventQueue, Secrets, TenantScope, TenantSource},
     tenants::{CustomersConfig, DeskConfig, ServiceStatusConfig, Tenant},
 };
 
@@ -96,10 +96,10 @@ async fn check_tenant(wired: &Wired, id: &TenantId) -> Result<Vec<Finding>> {
     };
     let mut findings = vec![Finding::new(&what, true, format!("configuration version {}", tenant.version))];
     for name in secrets(&tenant) {
-        let there = wired.secrets.secret(&name).await?.is_some();
+        let there = wired.secrets.secret(&TenantScope::of_tenant(&tenant), &name).await?.is_some();
         let detail = match there {
             true => format!("secret `{name}` is there"),
-            false => format!("secret `{name}` is missing: put it into the data folder's secrets/{name}"),
+            false => format!("secret `{name}` is missing: put it into the data folder's secrets/{id}/{name}"),
         };
         findings.push(Finding::new(&what, there, detail));
     }

@@ -12,7 +12,12 @@ use switchboard_core::{
 };
 use switchboard_http::{HttpState, Service, router};
 use switchboard_local::{Role, SqliteStore, Swept};
-use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
+use tokio::{
+    net::TcpListener,
+    signal::unix::{Signal, SignalKind, signal},
+    sync::watch,
+    task::JoinHandle,
+};
 
 use super::Session;
 use crate::{demo, output, wire};
@@ -22,6 +27,7 @@ const METRICS_UPKEEP: Duration = Duration::from_secs(5);
 
 pub(super) async fn serve(session: Session, listen: Option<SocketAddr>, with_demo: bool) -> Result<ExitCode> {
     let Session { global, data, settings } = &session;
+    let signals = StopSignals::listen()?;
     data.create()?;
     let _lock = data.lock()?;
     let first_start = data.needs_first_start();
@@ -62,7 +68,7 @@ pub(super) async fn serve(session: Session, listen: Option<SocketAddr>, with_dem
         data.end_first_start()?;
     }
     tokio::spawn(async move {
-        wait_for_signal().await;
+        signals.first().await;
         tracing::info!("stopping: no new requests, what is in hand is finished");
         let _ = stop.send(true);
     });
@@ -149,20 +155,24 @@ async fn until(mut stopped: watch::Receiver<bool>) {
     let _ = stopped.wait_for(|stopped| *stopped).await;
 }
 
-async fn wait_for_signal() {
-    use tokio::signal::unix::{SignalKind, signal};
-    let Ok(mut terminate) = signal(SignalKind::terminate()) else {
-        tracing::error!("SIGTERM cannot be waited for");
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        interrupt = tokio::signal::ctrl_c() => {
-            if interrupt.is_err() {
-                tracing::error!("SIGINT cannot be waited for");
-                terminate.recv().await;
-            }
+/// SIGTERM and SIGINT, taken from the first moment on: one that comes while the server still starts must end it as any
+/// other does, not kill it.
+struct StopSignals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl StopSignals {
+    fn listen() -> Result<Self> {
+        let listen = |kind| signal(kind).context("signals cannot be listened to");
+        Ok(Self { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
+    }
+
+    async fn first(mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
         }
-        _ = terminate.recv() => {}
     }
 }
 

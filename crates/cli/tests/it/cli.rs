@@ -260,7 +260,7 @@ async fn the_doctor_says_what_is_good_and_what_to_mend() {
     let findings = found["findings"].as_array().unwrap();
     let bad: Vec<_> = findings.iter().filter(|one| one["good"] == false).collect();
     assert_eq!(bad.len(), 1, "{found}");
-    assert_eq!(bad[0]["detail"], "secret `hook` is missing: put it into the data folder's secrets/hook");
+    assert_eq!(bad[0]["detail"], "secret `hook` is missing: put it into the data folder's secrets/acme/hook");
     assert!(home.run(&["doctor"]).stdout.contains("MEND"));
 }
 

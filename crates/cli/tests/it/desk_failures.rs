@@ -145,18 +145,18 @@ async fn a_planned_retry_is_done_by_the_next_process() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_missing_secret_is_named_and_nothing_is_lost() {
     let double = WebhookDouble::start(HOOK_SECRET).await;
-    let desk = json!({"kind": "webhook", "url": double.hook_url(), "secret": "acme-hook"});
+    let desk = json!({"kind": "webhook", "url": double.hook_url(), "secret": "acme_hook"});
     let home = Home::with_tenant(&crate::tenant::acme(&desk)).allow(&[&double]);
     let server = home.start_empty();
     let api = server.api(&home.make_key("acme", &[]));
     api.accept(&ticket("T-1")).await;
     let failed = api.ticket_until("T-1", "fails", |ticket| ticket["sync"]["failed_attempts"] != 0).await;
-    assert!(failed["sync"]["last_error"].as_str().unwrap().contains("`acme-hook`"), "{failed}");
+    assert!(failed["sync"]["last_error"].as_str().unwrap().contains("`acme_hook`"), "{failed}");
     let doctor = home.run(&["doctor", "--json"]);
     assert_eq!(doctor.code, Some(3), "{doctor:?}");
-    assert!(doctor.stdout.contains("secret `acme-hook` is missing"), "{doctor:?}");
-    std::fs::create_dir_all(home.data().join("secrets")).unwrap();
-    std::fs::write(home.data().join("secrets/acme-hook"), format!("{HOOK_SECRET}\n")).unwrap();
+    assert!(doctor.stdout.contains("secret `acme_hook` is missing"), "{doctor:?}");
+    std::fs::create_dir_all(home.data().join("secrets/acme")).unwrap();
+    std::fs::write(home.data().join("secrets/acme/acme_hook"), format!("{HOOK_SECRET}\n")).unwrap();
     if failed["sync_status"] == "failed" {
         home.ok(&["dlq", "replay", "--all"]);
     }

@@ -16,7 +16,7 @@ pub(crate) const ZENDESK_TOKEN: &str = "zd-token-of-the-test";
 
 /// A home whose tenant writes back to the double.
 pub(crate) fn hook_home(double: &WebhookDouble) -> Home {
-    let desk = json!({"kind": "webhook", "url": double.hook_url(), "secret": "acme-hook"});
+    let desk = json!({"kind": "webhook", "url": double.hook_url(), "secret": "acme_hook"});
     Home::with_tenant(&acme(&desk)).allow(&[double]).secret("ACME_HOOK", HOOK_SECRET)
 }
 

@@ -46,7 +46,10 @@ async fn no_secret_is_in_logs_metrics_answers_or_files() {
     }));
     second["tenant_id"] = "zenith".into();
     home.put_tenant(&second);
-    let home = home.allow(&[&hook, &zendesk]).secret("HOOK", HOOK_SECRET).secret("ZENDESK", ZENDESK_TOKEN);
+    let home = home
+        .allow(&[&hook, &zendesk])
+        .secret("HOOK", HOOK_SECRET)
+        .env("SWITCHBOARD_SECRET_ZENITH__ZENDESK", ZENDESK_TOKEN);
     let server = home.start_with("127.0.0.1:0", &["--no-demo", "-vv"]);
     let keys = [home.make_key("acme", &[]), home.make_key("zenith", &[])];
     let (acme, zenith) = (server.api(&keys[0]), server.api(&keys[1]));

@@ -66,9 +66,9 @@ impl Home {
         self.env("SWITCHBOARD_OUTBOUND__ALLOW_HOSTS", &serde_json::to_string(&hosts).unwrap())
     }
 
-    /// The same with a secret.
+    /// The same with a secret of the tenant `acme`.
     pub(crate) fn secret(self, name: &str, value: &str) -> Self {
-        self.env(&format!("SWITCHBOARD_SECRET_{name}"), value)
+        self.env(&format!("SWITCHBOARD_SECRET_ACME__{name}"), value)
     }
 
     pub(crate) fn data(&self) -> PathBuf {

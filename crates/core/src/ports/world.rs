@@ -3,7 +3,7 @@ use std::{future::Future, pin::Pin, time::Duration};
 use async_trait::async_trait;
 use secrecy::SecretString;
 
-use crate::{error::Result, ids::SecretName, time::Timestamp};
+use crate::{error::Result, ids::SecretName, ports::TenantScope, time::Timestamp};
 
 /// Time. The wall clock is only data; anything that is waited for or measured uses the monotonic one.
 pub trait Clock: Send + Sync {
@@ -29,6 +29,7 @@ pub trait Ids: Send + Sync {
 /// Secrets that a tenant's configuration names and never holds.
 #[async_trait]
 pub trait Secrets: Send + Sync {
-    /// The secret of that name, `None` when there is none.
-    async fn secret(&self, name: &SecretName) -> Result<Option<SecretString>>;
+    /// The tenant's secret of that name, `None` when there is none. A tenant's configuration chooses the name and the URL
+    /// that the secret is sent to, so another tenant's secret is never given, whatever the names.
+    async fn secret(&self, scope: &TenantScope, name: &SecretName) -> Result<Option<SecretString>>;
 }

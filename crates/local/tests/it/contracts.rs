@@ -98,6 +98,12 @@ struct Secrets {
     folder: TempDir,
 }
 
+impl Secrets {
+    fn file(&self, name: &SecretName) -> std::path::PathBuf {
+        self.folder.path().join(contracts::secrets::TENANT).join(name.as_str())
+    }
+}
+
 #[async_trait]
 impl Operated for Secrets {
     fn secrets(&self) -> Arc<dyn ports::Secrets> {
@@ -105,16 +111,18 @@ impl Operated for Secrets {
     }
 
     async fn put(&self, name: &SecretName, value: &str) {
-        std::fs::write(self.folder.path().join(name.as_str()), value).unwrap();
+        std::fs::create_dir_all(self.file(name).parent().unwrap()).unwrap();
+        std::fs::write(self.file(name), value).unwrap();
     }
 
     async fn remove(&self, name: &SecretName) {
-        std::fs::remove_file(self.folder.path().join(name.as_str())).unwrap();
+        std::fs::remove_file(self.file(name)).unwrap();
     }
 
     async fn spoil(&self, name: &SecretName, value: &str) -> bool {
         let no_text = [value.as_bytes(), b"\xff"].concat();
-        std::fs::write(self.folder.path().join(name.as_str()), no_text).unwrap();
+        std::fs::create_dir_all(self.file(name).parent().unwrap()).unwrap();
+        std::fs::write(self.file(name), no_text).unwrap();
         true
     }
 }

@@ -11,8 +11,10 @@ use super::{
     expect::{expect, expect_eq, expect_ok},
     run_checks,
 };
-use crate::sample::parsed;
+use crate::sample::{self, parsed};
 
+/// Whose secrets these are.
+pub const TENANT: &str = "acme";
 /// Part of every secret here, and of nothing that is shown.
 const MARK: &str = "hunter2";
 /// Calls at the same time.
@@ -24,7 +26,7 @@ pub trait Operated: Send + Sync {
     /// The secrets.
     fn secrets(&self) -> Arc<dyn Secrets>;
 
-    /// Puts a secret there, in the place of the one that is there already.
+    /// Puts a secret of [`TENANT`] there, in the place of the one that is there already.
     async fn put(&self, name: &SecretName, value: &str);
 
     /// Takes a secret away.
@@ -63,7 +65,7 @@ async fn seen(test: &dyn Operated, name: &str) -> Option<String> {
 }
 
 async fn ask(test: &dyn Operated, name: &str) -> Result<Option<SecretString>> {
-    test.secrets().secret(&parsed(name)).await
+    test.secrets().secret(&sample::scope(TENANT), &parsed(name)).await
 }
 
 async fn a_secret_is_given_as_it_was_put(test: Shared) {
