@@ -79,8 +79,8 @@ impl<T: Clone> ForPerson<'_, T> {
     }
 }
 
-/// A type whose values cannot carry free text: enums, validated ids, bounded numbers and dates, and collections of
-/// them. Implementing it is a promise that a reviewer checks.
+/// A type whose values cannot carry free text: enums, validated ids, bounded numbers and dates, short pieces that a pattern
+/// has let through, and collections of them. Implementing it is a promise that a reviewer checks.
 pub trait Closed {}
 
 impl Closed for bool {}

@@ -222,7 +222,7 @@ fn announce(session: &Session, address: SocketAddr, key: Option<&SecretString>, 
             "ticket_id": "T-1",
             "customer_id": "CUST-1001",
             "subject": "No internet since this morning",
-            "description": "The light on my router is red and nothing loads. My service is SVC204. Please hurry!",
+            "description": "The light on my router is red and nothing loads. My service is SVC204.",
         })
     );
     println!();

@@ -12,7 +12,7 @@ pub struct Recogniser {
 }
 
 impl Recogniser {
-    /// Compiles a pattern of bounded size. The engine runs in linear time whatever the text.
+    /// Compiles a pattern of bounded size. One search runs in linear time whatever the text.
     pub fn new(kind: EntityKind, pattern: &str) -> Result<Self, regex::Error> {
         Ok(Self { kind, pattern: bounded(pattern)? })
     }
