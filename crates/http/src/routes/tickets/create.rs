@@ -47,7 +47,13 @@ impl From<Receipt> for AcceptedTicket {
 /// `Idempotency-Key`, is harmless and gets the same answer.
 #[utoipa::path(
     post, path = "/tickets", tag = "tickets",
-    request_body = TicketDraft,
+    request_body(content = TicketDraft, example = json!({
+        "ticket_id": "T-1001",
+        "customer_id": "CUST-1001",
+        "subject": "No internet since this morning",
+        "description": "The light on my router is red and nothing loads. My service is SVC204.",
+        "channel": "web",
+    })),
     params(
         ("Idempotency-Key" = Option<String>, Header, description = "A key of your own for this request: sent again with the same ticket, it gets the same answer; with another one, 409."),
         ("x-correlation-id" = Option<String>, Header, description = "Follows the request through everything that it causes."),
