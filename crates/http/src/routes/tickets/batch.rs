@@ -87,13 +87,14 @@ pub(crate) async fn create_tickets(
     let busy = || Problem::new(PublicCode::Unavailable, "other batches are being read; try again in a moment");
     let _permit = state.batches.try_acquire().map_err(|_| busy())?;
     let bytes = body::read(&state, &headers, body, limits::BATCH_BODY_BYTES).await?;
-    let parsed = match media {
-        Media::Json => array(&bytes)?,
-        Media::NdJson => lines(&bytes),
-    };
+    // 50 MB take a while: other requests must not wait for it.
+    let parsing = tokio::task::spawn_blocking(move || match media {
+        Media::Json => array(&bytes),
+        Media::NdJson => Ok(lines(&bytes)),
+    });
+    let parsed = parsing.await.map_err(|_| Problem::new(PublicCode::Internal, "the batch could not be read"))??;
     if parsed.len() > limits::BATCH_TICKETS {
-        let detail =
-            format!("has {} tickets; at most {} are allowed in one batch", parsed.len(), limits::BATCH_TICKETS);
+        let detail = format!("has too many tickets; at most {} are allowed in one batch", limits::BATCH_TICKETS);
         return Err(Problem::invalid_fields(vec![FieldError::new("", detail)]));
     }
     let mut drafts = Vec::with_capacity(parsed.len());
