@@ -50,8 +50,6 @@ pub const TOOL_TIME: Duration = Duration::from_millis(2_500);
 pub const DESK_TIME: Duration = Duration::from_secs(20);
 /// Bytes of an answer from another system.
 pub const ANSWER_BYTES: usize = 1024 * 1024;
-/// Own failures after which a job goes to the dead letters: one try and five retries.
-pub const JOB_FAILURES: u32 = 6;
 /// Deaths of the process while a job was leased, after which the job runs alone.
 pub const JOB_INTERRUPTIONS_BEFORE_ALONE: u32 = 3;
 /// Deaths while the job ran alone, after which it goes to the dead letters.

@@ -42,7 +42,7 @@ pub async fn work(app: &App, stop: impl Future<Output = ()>, grace: Duration) {
     finish(app, hands, coming, grace).await;
 }
 
-/// Runs everything that is due now, one after the other, and says how many: for tests and the command line.
+/// Runs everything that is due now, one after the other, and says how many: for tests, which want to know when all is done.
 pub async fn drain(app: &App) -> Result<usize> {
     let mut done = 0;
     loop {

@@ -6,7 +6,6 @@ use crate::{
     app::App,
     error::{Error, ErrorKind, Result, Retry},
     event::{Event, EventDetail, TicketReceived, TicketRouted, TicketSyncFailed, TicketSynced},
-    limits,
     ports::{Decided, Leased, SyncChange, TicketFile},
     tenants::Tenant,
     tickets::{
@@ -225,5 +224,3 @@ fn count(decision: &Decision) {
         metrics::counter!("switchboard_manual_reviews_total").increment(1);
     }
 }
-
-const _: () = assert!(limits::JOB_FAILURES as usize == crate::app::RETRY_DELAYS.len() + 1);

@@ -5,8 +5,9 @@ use serde_json::json;
 use super::{
     CategoryProbability, Classification, DecidedBy, Decision, IssueClassification, Ticket, Tokens, ToolName,
     tools::{
-        Journal, ask, compute,
+        Journal, ask, attempt,
         entities::{self, Entities},
+        millis,
         priority::{self, Priority, round},
         team::{self, Routing},
     },
@@ -55,7 +56,7 @@ pub async fn route(app: &App, tenant: &Tenant, ticket: &Ticket) -> Decision {
         findings: journal.findings,
         decided_by: routing.decided_by,
         model: classification.model,
-        processing_time_ms: round(took.as_secs_f64() * 1e3, 3),
+        processing_time_ms: millis(took),
         tool_calls: journal.calls,
         tokens: Tokens::default(),
         cost_usd: 0.0,
@@ -74,14 +75,13 @@ struct Known {
 
 fn extract_entities(app: &App, tenant: &Tenant, text: &Untrusted<String>, journal: &mut Journal) -> Entities {
     let chars = text.read_as(|text| text.chars().count());
-    let outcome = compute(
+    journal.compute(
         app,
         ToolName::ExtractEntities,
         json!({"characters": chars}),
-        || Ok(entities::extract(tenant, text)),
+        || entities::extract(tenant, text),
         |found| json!(found.0),
-    );
-    journal.keep(outcome).unwrap_or_default()
+    )
 }
 
 async fn look_up(app: &App, tenant: &Tenant, ticket: &Ticket, entities: &Entities, journal: &mut Journal) -> Known {
@@ -129,7 +129,7 @@ fn history_shown(past: &[PastDecision]) -> serde_json::Value {
 }
 
 fn classify(app: &App, tenant: &Tenant, ticket: &Ticket, journal: &mut Journal) -> Classification {
-    let outcome = compute(
+    let outcome = attempt(
         app,
         ToolName::ClassifyIssue,
         json!({"categories": tenant.config.categories.len()}),
@@ -188,15 +188,13 @@ fn weigh(
         history: &known.history,
         amount: entities.largest_amount(),
     };
-    let started = app.clock.monotonic();
-    let priority = priority::calculate(tenant, &facts);
-    journal.calls.push(super::ToolCall {
-        name: ToolName::CalculatePriority,
-        input: json!({"severity": facts.severity, "sentiment": facts.sentiment, "amount": facts.amount}),
-        output: json!({"score": priority.score, "level": priority.level}),
-        duration_ms: round(app.clock.monotonic().saturating_sub(started).as_secs_f64() * 1e3, 3),
-        ok: true,
-    });
+    let priority = journal.compute(
+        app,
+        ToolName::CalculatePriority,
+        json!({"severity": facts.severity, "sentiment": facts.sentiment, "amount": facts.amount}),
+        || priority::calculate(tenant, &facts),
+        |priority| json!({"score": priority.score, "level": priority.level}),
+    );
     let facts = team::Facts {
         ticket,
         text,
@@ -205,15 +203,13 @@ fn weigh(
         customer: known.customer.as_ref(),
         status: known.status.as_ref(),
     };
-    let started = app.clock.monotonic();
-    let routing = team::route(tenant, &facts);
-    journal.calls.push(super::ToolCall {
-        name: ToolName::RouteToTeam,
-        input: json!({"rules": tenant.config.routing_rules.len()}),
-        output: json!({"team": routing.team, "confidence": round(routing.confidence, 4), "reason": routing.reason}),
-        duration_ms: round(app.clock.monotonic().saturating_sub(started).as_secs_f64() * 1e3, 3),
-        ok: true,
-    });
+    let routing = journal.compute(
+        app,
+        ToolName::RouteToTeam,
+        json!({"rules": tenant.config.routing_rules.len()}),
+        || team::route(tenant, &facts),
+        |chosen| json!({"team": chosen.team, "confidence": round(chosen.confidence, 4), "reason": chosen.reason}),
+    );
     (priority, routing)
 }
 

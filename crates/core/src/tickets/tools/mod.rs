@@ -34,6 +34,22 @@ impl Journal {
         self.findings.extend(outcome.finding);
         outcome.answer
     }
+
+    /// Runs a tool that only computes and always has an answer.
+    pub fn compute<T>(
+        &mut self,
+        app: &App,
+        name: ToolName,
+        input: Value,
+        work: impl FnOnce() -> T,
+        show: impl FnOnce(&T) -> Value,
+    ) -> T {
+        let started = app.clock.monotonic();
+        let answer = work();
+        let duration_ms = millis(app.clock.monotonic().saturating_sub(started));
+        self.calls.push(ToolCall { name, input, output: show(&answer), duration_ms, ok: true });
+        answer
+    }
 }
 
 /// Runs a tool that asks the outside, for at most [`limits::TOOL_TIME`].
@@ -49,8 +65,8 @@ pub async fn ask<T>(
     outcome(name, input, result, app.clock.monotonic().saturating_sub(started), show)
 }
 
-/// Runs a tool that only computes.
-pub fn compute<T>(
+/// Runs a tool that computes and may fail.
+pub fn attempt<T>(
     app: &App,
     name: ToolName,
     input: Value,
@@ -69,7 +85,7 @@ fn outcome<T>(
     took: Duration,
     show: impl FnOnce(&T) -> Value,
 ) -> Outcome<T> {
-    let duration_ms = (took.as_secs_f64() * 1e6).round() / 1e3;
+    let duration_ms = millis(took);
     match result {
         Ok(answer) => {
             let call = ToolCall { name, input, output: show(&answer), duration_ms, ok: true };
@@ -82,4 +98,9 @@ fn outcome<T>(
             Outcome { answer: None, call, finding: Some(Finding { tool: name, detail }) }
         }
     }
+}
+
+/// Milliseconds, to the microsecond.
+pub(crate) fn millis(took: Duration) -> f64 {
+    priority::round(took.as_secs_f64() * 1e3, 3)
 }

@@ -15,6 +15,8 @@ use crate::{
 };
 
 const DELAY: Duration = Duration::from_secs(10);
+/// More than any worker would try.
+const MANY_FAILURES: u32 = 10;
 
 pub(super) async fn completed_is_completed(bench: Bench) {
     bench.accept(&bench.acme, sample::ticket(1)).await;
@@ -90,7 +92,7 @@ pub(super) async fn a_lost_lease_releases_nothing(bench: Bench) {
 pub(super) async fn a_retry_is_due_at_its_time_and_counted(bench: Bench) {
     bench.accept(&bench.acme, sample::ticket(1)).await;
     let mut leased = bench.lease_only("after accept").await;
-    for failed in 1..=limits::JOB_FAILURES + 1 {
+    for failed in 1..=MANY_FAILURES {
         let at = bench.now().plus(DELAY);
         expect_ok("retry", bench.queue.retry(&leased.lease, at, "it failed: \"quoted\" ✗").await);
         bench.expect_nothing_due("right after a retry").await;
