@@ -3,5 +3,10 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 mod classify;
+pub mod embed;
+pub mod learn;
+pub mod text;
 
-pub use classify::NearestExample;
+pub use classify::{
+    HeldBack, NearestExample, Prediction, Reading, Stage, TextClassifier, TrainError, Trained, Training,
+};

@@ -2,7 +2,7 @@
 
 mod cues;
 mod features;
-mod language;
+mod model;
 mod nearest;
 #[cfg(test)]
 mod tests;
@@ -18,6 +18,7 @@ use switchboard_core::{
     tickets::{CategoryProbability, Classification, Ticket},
 };
 
+pub use model::*;
 use nearest::Model;
 
 /// Tenants whose models are kept in memory.
@@ -73,7 +74,9 @@ impl Classifier for NearestExample {
                 severity,
                 severity_reason,
                 sentiment: cues::sentiment(text),
-                language: ticket.language.clone().or_else(|| language::detect(text, &tenant.config.languages)),
+                language: ticket.language.clone().or_else(|| {
+                    crate::text::detect_language(text, &tenant.config.languages).map(|found| found.language)
+                }),
                 model: format!("nearest-example/1 temperature {:.3}", model.temperature()),
             }
         }))

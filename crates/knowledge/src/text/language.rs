@@ -6,17 +6,27 @@ const ENOUGH_LETTERS: usize = 12;
 /// More characters add time and no certainty.
 const ENOUGH_CHARS: usize = 600;
 
+/// A language with its probability.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Detected {
+    /// The language.
+    pub language: Language,
+    /// 0 to 1.
+    pub probability: f64,
+}
+
 /// The language of `text` among those that the tenant serves, or among all when it names none; `None` when it is too
 /// short to tell.
-pub(super) fn detect(text: &str, served: &[Language]) -> Option<Language> {
+pub fn detect_language(text: &str, served: &[Language]) -> Option<Detected> {
     let start: String = text.chars().take(ENOUGH_CHARS).collect();
     if start.chars().filter(|char| char.is_alphabetic()).count() < ENOUGH_LETTERS {
         return None;
     }
     let allowed: Vec<Lang> = served.iter().filter_map(|language| from_code(language.base())).collect();
     let detector = if allowed.is_empty() { Detector::new() } else { Detector::with_allowlist(allowed) };
-    let found = detector.detect_lang(&start)?;
-    CODES.iter().find(|(lang, _)| *lang == found).and_then(|(_, code)| code.parse().ok())
+    let found = detector.detect(&start)?;
+    let code = CODES.iter().find(|(lang, _)| *lang == found.lang()).map(|(_, code)| code)?;
+    Some(Detected { language: code.parse().ok()?, probability: found.confidence() })
 }
 
 fn from_code(code: &str) -> Option<Lang> {
