@@ -296,8 +296,8 @@ pub trait TicketStore: Send + Sync {
     ///
     /// `cursor` is the `next_cursor` of the page before; one that this store did not make is
     /// [`crate::error::ErrorKind::Invalid`]. It names a value and a place among tickets of the same value. Shares move
-    /// as tickets come and go, so a ticket whose value passes the cursor's between two pages is shown twice or not at
-    /// all; as long as no ticket is decided, no page has a gap or a double.
+    /// as tickets come and grow old, so a ticket whose value passes the cursor's between two pages is shown twice or not
+    /// at all; as long as the shares stand still, no page has a gap or a double.
     async fn review_queue(
         &self,
         scope: &TenantScope,

@@ -1,6 +1,9 @@
 //! Reviews over the embedded adapters, together with the write-backs that they meet.
 
-use std::{sync::atomic::Ordering, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use serde_json::{Value, json};
 use switchboard_core::{
@@ -8,14 +11,19 @@ use switchboard_core::{
     ids::DecisionId,
     json::parse,
     limits,
-    ports::{DeskUpdate, EventFilter, ExampleSource, ReviewState},
+    ports::{Clock, DeskUpdate, EventFilter, ExampleSource, ReviewFilter, ReviewState, TicketFilter, TicketStore},
     tickets::{
         SyncStatus,
         review::{NotReviewed, Review, Reviewer, review},
     },
 };
 
-use crate::path::Bench;
+use switchboard_testkit::{
+    sample,
+    world::{FixedClock, SeededIds},
+};
+
+use crate::{contracts::open, path::Bench};
 
 async fn bench() -> Bench {
     Bench::with_desk(0, ErrorKind::Unavailable, Retry::Later).await
@@ -292,7 +300,54 @@ async fn what_cannot_be_reviewed_is_told() {
     bench.app.finish().await;
 }
 
-/// Reviews and examples go with their table rows: the review with its ticket, the example not.
+/// Tickets of the version before there were reviews are listed, queued and reviewed like any.
+#[tokio::test]
+async fn a_file_of_the_first_version_is_brought_up() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let clock = Arc::new(FixedClock::new());
+    let (scope, ids) = (sample::scope("acme"), SeededIds::default());
+    let connection = rusqlite::Connection::open(folder.path().join("switchboard.db")).unwrap();
+    connection.execute_batch(include_str!("../../src/db/0001_tickets.sql")).unwrap();
+    connection.pragma_update(None, "user_version", 1).unwrap();
+    let mut decisions = Vec::new();
+    for n in 1..=3 {
+        let ticket = sample::ticket(n);
+        let mut decision = sample::decision(&ticket, &ids);
+        decision.requires_manual_review = n < 3;
+        let values = rusqlite::params![
+            n,
+            ticket.id.as_str(),
+            ticket.customer_id.as_str(),
+            clock.now().as_millis(),
+            decision.decision_id.as_str(),
+            decision.requires_manual_review
+        ];
+        let row = "INSERT INTO tickets (id, tenant, ticket_id, customer_id, accepted_at, expires_at, routed, decision_id,
+                   decided_at, team, category, severity, priority, score, confidence, review, sync)
+                   VALUES (?1, 'acme', ?2, ?3, ?4, ?4 + 1000000, 1, ?5, ?4, 'support', 'outage', 2, 2, 62.5, 0.5, ?6, 1)";
+        connection.execute(row, values).unwrap();
+        let record = serde_json::to_string(&ticket.to_record()).unwrap();
+        connection.execute("INSERT INTO ticket_records VALUES (?1, ?2)", (n, record)).unwrap();
+        let record = serde_json::to_string(&decision).unwrap();
+        connection.execute("INSERT INTO decisions VALUES (?1, ?2)", (n, record)).unwrap();
+        decisions.push((ticket, decision));
+    }
+    drop(connection);
+    let store = open(folder.path(), &clock);
+    let (ticket, decision) = &decisions[0];
+    let file = store.ticket(&scope, &ticket.id).await.unwrap().unwrap();
+    assert_eq!((file.review, file.sync_of), (None, Some(decision.decision_id.clone())));
+    let count = async |review| {
+        let filter = TicketFilter { review: Some(review), ..TicketFilter::default() };
+        store.list(&scope, &filter, None, 10).await.unwrap().items.len()
+    };
+    assert_eq!((count(ReviewState::Waiting).await, count(ReviewState::NotNeeded).await), (2, 1));
+    assert_eq!(store.review_queue(&scope, &ReviewFilter::default(), None, 10).await.unwrap().waiting, 2);
+    store.record_review(&scope, sample::review(&scope, ticket, decision, &ids)).await.unwrap();
+    assert_eq!((count(ReviewState::Waiting).await, count(ReviewState::Done).await), (1, 1));
+}
+
+/// The review goes with its ticket; what was learnt stays.
 #[tokio::test]
 async fn an_example_outlives_its_ticket() {
     let bench = bench().await;
