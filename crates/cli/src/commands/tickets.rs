@@ -97,6 +97,9 @@ pub(super) fn print_file(file: TicketFile) {
     if let Some(decision) = &view.decision {
         let issue = &decision.issue_classification;
         println!();
+        if view.review.is_some() {
+            println!("Decided before the review:");
+        }
         println!("{}", output::printable(&decision.reasoning));
         println!();
         println!("category   {}  severity {}  sentiment {}", issue.primary_category, issue.severity, issue.sentiment);

@@ -276,11 +276,17 @@ impl ReviewDraft {
 /// Says that there is no such name, and which one is meant, or which ones there are.
 fn unknown<'a>(what: &str, name: &str, known: impl Iterator<Item = &'a str> + Clone) -> String {
     const NAME: usize = 64;
+    const NAMES: usize = 50;
     let shown: String = name.chars().filter(|char| !char.is_control()).take(NAME).collect();
-    match nearest(name, known.clone()) {
-        Some(near) => format!("{what} `{shown}` does not exist; did you mean `{near}`?"),
-        None => format!("{what} `{shown}` does not exist; there are: {}", known.collect::<Vec<_>>().join(", ")),
+    if let Some(near) = nearest(name, known.clone()) {
+        return format!("{what} `{shown}` does not exist; did you mean `{near}`?");
     }
+    let more = match known.clone().count().saturating_sub(NAMES) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    let names: Vec<_> = known.take(NAMES).collect();
+    format!("{what} `{shown}` does not exist; there are: {}{more}", names.join(", "))
 }
 
 impl Wish {
