@@ -3,7 +3,7 @@ use std::{net::SocketAddr, path::PathBuf};
 use clap::{Parser, Subcommand};
 use switchboard_core::{
     access::Scope,
-    ids::{EventId, KeyId, TenantId, TicketId},
+    ids::{CategoryId, EventId, KeyId, TeamId, TenantId, TicketId},
     tickets::{PriorityLevel, SyncStatus},
     time::Timestamp,
 };
@@ -64,6 +64,8 @@ pub(crate) enum Command {
     /// Read tickets.
     #[command(subcommand)]
     Tickets(Tickets),
+    /// List the tickets that wait for review, the most instructive first; confirm and correct decisions.
+    Reviews(Reviews),
     /// Look after events that nobody works on any more.
     #[command(subcommand)]
     Dlq(Dlq),
@@ -95,7 +97,7 @@ pub(crate) enum Tickets {
     List {
         /// Assigned to this team.
         #[arg(long)]
-        team: Option<switchboard_core::ids::TeamId>,
+        team: Option<TeamId>,
         /// Of this customer.
         #[arg(long)]
         customer: Option<switchboard_core::ids::CustomerId>,
@@ -116,6 +118,62 @@ pub(crate) enum Tickets {
     Show {
         /// The ticket.
         id: TicketId,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Reviews {
+    #[command(flatten)]
+    pub(crate) queue: ReviewSelection,
+    #[command(subcommand)]
+    pub(crate) command: Option<ReviewCommand>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct ReviewSelection {
+    /// Assigned to this team.
+    #[arg(long)]
+    pub(crate) team: Option<TeamId>,
+    /// Of this category.
+    #[arg(long)]
+    pub(crate) category: Option<CategoryId>,
+    /// At most so many; 50 when absent.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(crate) limit: Option<u32>,
+}
+
+impl ReviewSelection {
+    /// Whether anything was selected. Clap's own check would also refuse the global options before a subcommand.
+    pub(crate) fn is_given(&self) -> bool {
+        self.team.is_some() || self.category.is_some() || self.limit.is_some()
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ReviewCommand {
+    /// Confirm decisions: they are right as they were made.
+    Confirm {
+        /// The tickets.
+        #[arg(required = true)]
+        ids: Vec<TicketId>,
+    },
+    /// Correct a decision. What is left out is as decided; another category alone brings its own team.
+    #[command(group = clap::ArgGroup::new("correction").required(true).multiple(true))]
+    Correct {
+        /// The ticket.
+        id: TicketId,
+        /// The team that should have it.
+        #[arg(long, group = "correction")]
+        team: Option<String>,
+        /// What it is about.
+        #[arg(long, group = "correction")]
+        category: Option<String>,
+        /// How urgent it is.
+        #[arg(long, group = "correction")]
+        priority: Option<PriorityLevel>,
+        /// Why, for the agents at the desk.
+        #[arg(long)]
+        note: Option<String>,
     },
 }
 

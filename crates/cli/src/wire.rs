@@ -61,6 +61,7 @@ pub(crate) fn wire(data: &DataFolder, settings: &Settings, role: Role) -> Result
             webhook: Arc::new(WebhookDesk::new(outbound.clone(), known_secrets.clone(), clock.clone())),
             zendesk: Arc::new(ZendeskDesk::new(outbound, known_secrets)),
         }),
+        examples: store.clone(),
         keys: store.clone(),
         clock,
         ids,

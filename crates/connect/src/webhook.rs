@@ -70,7 +70,12 @@ struct Data<'a> {
     priority_score: f64,
     confidence_score: f64,
     requires_manual_review: bool,
+    // Absent from a decision, whose body stays what it was before there were reviews.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reviewed_decision_id: Option<&'a DecisionId>,
     tags: &'a [String],
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    remove_tags: &'a [String],
     note: &'a str,
     decided_at: Timestamp,
     correlation_id: &'a CorrelationId,
@@ -116,7 +121,7 @@ impl Desk for WebhookDesk {
 
 fn body(update: &DeskUpdate) -> Result<Vec<u8>> {
     let event = Event {
-        r#type: "ticket.routed",
+        r#type: if update.reviewed.is_some() { "ticket.reviewed" } else { "ticket.routed" },
         timestamp: update.decided_at,
         data: Data {
             ticket_id: &update.ticket_id,
@@ -126,7 +131,9 @@ fn body(update: &DeskUpdate) -> Result<Vec<u8>> {
             priority_score: update.priority_score,
             confidence_score: update.confidence,
             requires_manual_review: update.requires_manual_review,
+            reviewed_decision_id: update.reviewed.as_ref(),
             tags: &update.tags,
+            remove_tags: &update.remove_tags,
             note: &update.note,
             decided_at: update.decided_at,
             correlation_id: &update.correlation_id,

@@ -150,7 +150,7 @@ impl Place<'_> {
         let body = serde_json::json!({ "ticket": {
             "group_id": group,
             "priority": priority(update.priority),
-            "tags": union(state.tags.for_storage(), &update.tags),
+            "tags": tags(state.tags.for_storage(), &update.tags, &update.remove_tags),
             "comment": { "body": format!("{}\n\n{marker}", update.note), "public": false },
             "safe_update": true,
             "updated_stamp": state.updated_at.as_str(),
@@ -249,11 +249,12 @@ fn priority(level: PriorityLevel) -> &'static str {
     }
 }
 
-/// What is there, in its order, then what is new.
-fn union<'a>(present: &'a [String], ours: &'a [String]) -> Vec<&'a str> {
+/// What is there and still holds, in its order, then what is new.
+fn tags<'a>(present: &'a [String], ours: &'a [String], gone: &[String]) -> Vec<&'a str> {
     let mut all: Vec<&str> = Vec::with_capacity(present.len() + ours.len());
     for tag in present.iter().chain(ours) {
-        if !all.contains(&tag.as_str()) {
+        let holds = ours.contains(tag) || !gone.contains(tag);
+        if holds && !all.contains(&tag.as_str()) {
             all.push(tag);
         }
     }
@@ -269,10 +270,15 @@ mod tests {
     }
 
     #[test]
-    fn tags_are_united_in_order_and_once() {
-        assert_eq!(union(&texts("vip old"), &texts("new old new")), ["vip", "old", "new"]);
-        assert_eq!(union(&[], &texts("a")), ["a"]);
-        assert_eq!(union(&texts("a"), &[]), ["a"]);
+    fn tags_are_united_in_order_and_once_without_those_that_hold_no_more() {
+        let check = |present: &str, ours: &str, gone: &str, expected: &[&str]| {
+            assert_eq!(tags(&texts(present), &texts(ours), &texts(gone)), expected);
+        };
+        check("vip old", "new old new", "", &["vip", "old", "new"]);
+        check("", "a", "", &["a"]);
+        check("a", "", "", &["a"]);
+        check("vip needs_review category_a", "category_b", "needs_review category_a", &["vip", "category_b"]);
+        check("category_a", "category_a", "category_a", &["category_a"]);
     }
 
     #[test]

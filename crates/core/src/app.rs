@@ -5,7 +5,8 @@ use std::{sync::Arc, time::Duration};
 use crate::{
     ids::{CorrelationId, DecisionId, EventId},
     ports::{
-        Classifier, Clock, CustomerDirectory, Desk, EventQueue, Ids, KeyStore, ServiceStatus, TenantSource, TicketStore,
+        Classifier, Clock, CustomerDirectory, Desk, EventQueue, ExampleStore, Ids, KeyStore, ServiceStatus,
+        TenantSource, TicketStore,
     },
 };
 
@@ -26,6 +27,8 @@ pub struct App {
     pub classifier: Arc<dyn Classifier>,
     /// Ticketing systems.
     pub desk: Arc<dyn Desk>,
+    /// What classifiers learn from.
+    pub examples: Arc<dyn ExampleStore>,
     /// API keys.
     pub keys: Arc<dyn KeyStore>,
     /// Time.

@@ -199,6 +199,8 @@ public_codes! {
     RequestTimeout = "request_timeout", 408, "The request took too long";
     /// The same id or idempotency key with other content.
     Conflict = "conflict", 409, "It clashes with what is stored already";
+    /// There is no decision to review yet.
+    NotDecidedYet = "not_decided_yet", 409, "The ticket has no decision yet";
     /// The body is over the limit.
     BodyTooLarge = "body_too_large", 413, "The body is too large";
     /// The content type is not one that the path takes.

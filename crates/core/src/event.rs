@@ -3,9 +3,12 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    ids::{AccountType, CorrelationId, CustomerId, DecisionId, EventId, TeamId, TenantId, TicketId},
+    ids::{AccountType, CategoryId, CorrelationId, CustomerId, DecisionId, EventId, TeamId, TenantId, TicketId},
     ports::TenantScope,
-    tickets::{PriorityLevel, Ticket},
+    tickets::{
+        PriorityLevel, Ticket,
+        review::{Changed, Reviewer},
+    },
     time::Timestamp,
     untrusted::Untrusted,
 };
@@ -32,6 +35,8 @@ pub enum EventDetail {
     TicketReceived(TicketReceived),
     /// A ticket has its decision.
     TicketRouted(TicketRouted),
+    /// A person has confirmed or corrected a decision.
+    TicketReviewed(TicketReviewed),
     /// The ticketing system has the decision.
     TicketSynced(TicketSynced),
     /// The ticketing system does not have the decision, and nobody will try again by himself.
@@ -81,12 +86,35 @@ pub struct TicketRouted {
     pub requires_manual_review: bool,
 }
 
+/// A person has confirmed or corrected a decision.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TicketReviewed {
+    /// The ticket.
+    pub ticket_id: TicketId,
+    /// The review.
+    pub review_id: DecisionId,
+    /// The decision that was reviewed.
+    pub decision_id: DecisionId,
+    /// Who has looked.
+    pub reviewer: Reviewer,
+    /// The team that gets the ticket.
+    pub assigned_team: TeamId,
+    /// How urgent it is.
+    pub priority_level: PriorityLevel,
+    /// What it is about.
+    pub primary_category: CategoryId,
+    /// What differs from the decision.
+    pub changed: Changed,
+    /// Whether the ticketing system is to be told.
+    pub write_back: bool,
+}
+
 /// The ticketing system has the decision.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TicketSynced {
     /// The ticket.
     pub ticket_id: TicketId,
-    /// The decision.
+    /// The decision, or the review.
     pub decision_id: DecisionId,
     /// What the ticketing system said.
     pub receipt: String,
@@ -97,7 +125,7 @@ pub struct TicketSynced {
 pub struct TicketSyncFailed {
     /// The ticket.
     pub ticket_id: TicketId,
-    /// The decision.
+    /// The decision, or the review.
     pub decision_id: DecisionId,
     /// Why, for the people who run the system.
     pub error: String,
@@ -115,6 +143,7 @@ impl Event {
         let json = match &self.detail {
             EventDetail::TicketReceived(detail) => serde_json::to_string(&ReceivedRecord::from(detail)),
             EventDetail::TicketRouted(detail) => serde_json::to_string(detail),
+            EventDetail::TicketReviewed(detail) => serde_json::to_string(detail),
             EventDetail::TicketSynced(detail) => serde_json::to_string(detail),
             EventDetail::TicketSyncFailed(detail) => serde_json::to_string(detail),
         };
@@ -128,6 +157,7 @@ impl EventDetail {
         match self {
             Self::TicketReceived(_) => "TicketReceived",
             Self::TicketRouted(_) => "TicketRouted",
+            Self::TicketReviewed(_) => "TicketReviewed",
             Self::TicketSynced(_) => "TicketSynced",
             Self::TicketSyncFailed(_) => "TicketSyncFailed",
         }
@@ -138,6 +168,7 @@ impl EventDetail {
         match self {
             Self::TicketReceived(detail) => &detail.ticket_id,
             Self::TicketRouted(detail) => &detail.ticket_id,
+            Self::TicketReviewed(detail) => &detail.ticket_id,
             Self::TicketSynced(detail) => &detail.ticket_id,
             Self::TicketSyncFailed(detail) => &detail.ticket_id,
         }
@@ -145,7 +176,11 @@ impl EventDetail {
 
     /// Whether somebody has work to do when it happens; the others are only archived.
     pub fn makes_work(&self) -> bool {
-        matches!(self, Self::TicketReceived(_) | Self::TicketRouted(_))
+        match self {
+            Self::TicketReceived(_) | Self::TicketRouted(_) => true,
+            Self::TicketReviewed(detail) => detail.write_back,
+            Self::TicketSynced(_) | Self::TicketSyncFailed(_) => false,
+        }
     }
 
     /// Reads back what [`Event::detail_json`] wrote.
@@ -153,6 +188,7 @@ impl EventDetail {
         Ok(match detail_type {
             "TicketReceived" => Self::TicketReceived(serde_json::from_str::<ReceivedRecord<'_>>(json)?.into()),
             "TicketRouted" => Self::TicketRouted(serde_json::from_str(json)?),
+            "TicketReviewed" => Self::TicketReviewed(serde_json::from_str(json)?),
             "TicketSynced" => Self::TicketSynced(serde_json::from_str(json)?),
             "TicketSyncFailed" => Self::TicketSyncFailed(serde_json::from_str(json)?),
             _ => return Err(serde::de::Error::custom("unknown detail type")),

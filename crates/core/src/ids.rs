@@ -106,11 +106,15 @@ id!(
     CorrelationId, is_token, "must be 1 to 128 letters, digits or any of . _ : @ # / + = -"
 );
 id!(
+    /// An example that a classifier learns from; the example of a review has its ticket's id.
+    ExampleId, is_token, "must be 1 to 128 letters, digits or any of . _ : @ # / + = -"
+);
+id!(
     /// The caller's own key that makes a repeated request harmless.
     IdempotencyKey, is_token, "must be 1 to 128 letters, digits or any of . _ : @ # / + = -"
 );
 id!(
-    /// A decision; also the idempotency key of the effects that it causes.
+    /// A decision, of the tools or of a person; also the idempotency key of the effects that it causes.
     DecisionId, is_ulid, "must be a ULID"
 );
 id!(
@@ -170,6 +174,12 @@ macro_rules! from_ulid {
 }
 
 from_ulid!(DecisionId, EventId, CorrelationId);
+
+impl From<TicketId> for ExampleId {
+    fn from(id: TicketId) -> Self {
+        Self(id.0)
+    }
+}
 
 impl Language {
     /// The language without its region: `de` of `de-AT`.

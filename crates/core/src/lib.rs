@@ -20,3 +20,4 @@ pub mod tenants;
 pub mod tickets;
 pub mod time;
 pub mod untrusted;
+mod words;

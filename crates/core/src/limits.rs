@@ -20,6 +20,14 @@ pub const ATTACHMENT_NAME_CHARS: usize = 255;
 pub const URL_CHARS: usize = 2_000;
 /// Bytes of one ticket's body: the longest description in four-byte characters, escaped, fits with room.
 pub const TICKET_BODY_BYTES: usize = 1024 * 1024;
+/// Characters of the note of a review.
+pub const REVIEW_NOTE_CHARS: usize = 2_000;
+/// Bytes of a review's body: the longest note, each character escaped, fits with room.
+pub const REVIEW_BODY_BYTES: usize = 64 * 1024;
+/// Beginnings of one review, when others review the same ticket in between.
+pub const REVIEW_TRIES: usize = 8;
+/// How far back a category's share of the tickets is counted.
+pub const REVIEW_SHARE_TIME: Duration = Duration::from_secs(30 * 24 * 3600);
 /// Tickets of one batch.
 pub const BATCH_TICKETS: usize = 1_000;
 /// Tickets of a batch that are stored in one write, so that others need not wait for all of them.

@@ -6,7 +6,8 @@
 //!
 //! The ways out, all of them:
 //! - [`Untrusted::read_as`] turns it into a [`Closed`] value: an enum, a validated id, a bounded number;
-//! - [`Untrusted::for_person`] shows it to somebody who may see it; the medium escapes it;
+//! - [`Untrusted::for_person`] shows it to somebody who may see it; the medium escapes it; [`shown`] is the same for a
+//!   field of a record that is shown and stored;
 //! - [`Untrusted::for_storage`] hands it to a store, which gives it back as `Untrusted`.
 
 use std::fmt;
@@ -77,6 +78,19 @@ impl<T: Clone> ForPerson<'_, T> {
     pub fn to_owned_text(self) -> T {
         self.0.clone()
     }
+}
+
+/// For `serialize_with`: a record that is shown to people or stored names each untrusted field that goes along.
+pub(crate) fn shown<T: Serialize, S: Serializer>(value: &Untrusted<T>, serializer: S) -> Result<S::Ok, S::Error> {
+    value.for_person().serialize(serializer)
+}
+
+/// As [`shown`], for a field that may be absent.
+pub(crate) fn shown_if_any<T: Serialize, S: Serializer>(
+    value: &Option<Untrusted<T>>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    value.as_ref().map(Untrusted::for_person).serialize(serializer)
 }
 
 /// A type whose values cannot carry free text: enums, validated ids, bounded numbers and dates, short pieces that a pattern

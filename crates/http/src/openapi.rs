@@ -20,6 +20,7 @@ use crate::routes;
     modifiers(&Keys),
     tags(
         (name = "tickets", description = "Send tickets in and read what became of them."),
+        (name = "reviews", description = "Confirm and correct decisions."),
         (name = "operations", description = "Health and metrics."),
     ),
 )]

@@ -6,7 +6,7 @@ use serde::Serialize;
 use switchboard_core::{
     error::{Error, ErrorKind, FieldError, PublicCode, Retry},
     json::JsonError,
-    tickets::accept::NotAccepted,
+    tickets::{accept::NotAccepted, review::NotReviewed},
 };
 use utoipa::ToSchema;
 
@@ -63,6 +63,11 @@ impl Problem {
         Self::new(PublicCode::InvalidField, detail).with_errors(errors)
     }
 
+    /// No ticket of that id, or none of this tenant.
+    pub fn unknown_ticket() -> Self {
+        Self::new(PublicCode::NotFound, "there is no ticket of this id; GET /tickets lists them")
+    }
+
     /// A mistake in a parameter.
     pub fn invalid_parameter(name: &str, detail: impl Into<String>) -> Self {
         let error = FieldError::new(format!("/{name}"), detail);
@@ -106,6 +111,17 @@ impl From<NotAccepted> for Problem {
                 Self::new(PublicCode::Conflict, message).with_errors(differences)
             }
             NotAccepted::Failed(error) => error.into(),
+        }
+    }
+}
+
+impl From<NotReviewed> for Problem {
+    fn from(error: NotReviewed) -> Self {
+        match error {
+            NotReviewed::Unknown => Self::unknown_ticket(),
+            NotReviewed::Invalid(mistakes) => Self::invalid_fields(mistakes),
+            NotReviewed::NotDecided => Self::new(PublicCode::NotDecidedYet, error.to_string()),
+            NotReviewed::Failed(error) => error.into(),
         }
     }
 }

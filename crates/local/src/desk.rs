@@ -10,7 +10,7 @@ use switchboard_core::{
 
 use crate::files;
 
-/// A desk of files: one JSON file a decision, for systems that import a folder, and for the demo.
+/// A desk of files: one JSON file a decision or review, for systems that import a folder, and for the demo.
 pub struct FolderDesk {
     tenants: PathBuf,
 }
@@ -39,7 +39,9 @@ impl Desk for FolderDesk {
             "priority_score": update.priority_score,
             "confidence_score": update.confidence,
             "requires_manual_review": update.requires_manual_review,
+            "reviewed_decision_id": update.reviewed,
             "tags": update.tags,
+            "remove_tags": update.remove_tags,
             "note": update.note,
             "decided_at": update.decided_at,
             "correlation_id": update.correlation_id,

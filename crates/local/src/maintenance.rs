@@ -43,19 +43,22 @@ impl SqliteStore {
     }
 }
 
-/// The table is the truth and the queue a hint: an old ticket that is not decided, or decided and not written back, and has
-/// neither a job nor a dead letter, gets the job of its last event again.
+/// The table is the truth and the queue a hint: an old ticket that is not decided, or decided or reviewed and not written
+/// back, gets the job of the event that leads on, when it has no job and that event is no dead letter.
 fn queue_again(connection: &Connection, now: Timestamp) -> rusqlite::Result<usize> {
     connection
         .prepare_cached(
             "INSERT INTO jobs (event, tenant, ticket_id)
              SELECT (SELECT e.id FROM events e WHERE e.tenant = t.tenant AND e.ticket_id = t.ticket_id
-                     AND e.detail_type = iif(t.routed, 'TicketRouted', 'TicketReceived') ORDER BY e.id DESC LIMIT 1)
-                    AS event, t.tenant, t.ticket_id
+                     AND e.detail_type = iif(t.sync_of IS NOT NULL, 'TicketReviewed',
+                                             iif(t.routed, 'TicketRouted', 'TicketReceived'))
+                     AND (t.sync_of IS NULL OR t.sync_of = json_extract(e.detail, '$.review_id'))
+                     ORDER BY e.id DESC LIMIT 1)
+                    AS wanted, t.tenant, t.ticket_id
              FROM tickets t INDEXED BY tickets_unfinished
-             WHERE t.sync = 0 AND t.dropped = 0 AND t.accepted_at <= ?1 AND event IS NOT NULL
+             WHERE t.sync = 0 AND t.dropped = 0 AND t.accepted_at <= ?1 AND wanted IS NOT NULL
              AND NOT EXISTS (SELECT 1 FROM jobs j WHERE j.tenant = t.tenant AND j.ticket_id = t.ticket_id)
-             AND NOT EXISTS (SELECT 1 FROM dead_letters d WHERE d.tenant = t.tenant AND d.ticket_id = t.ticket_id)
+             AND NOT EXISTS (SELECT 1 FROM dead_letters d WHERE d.event = wanted)
              LIMIT ?2",
         )?
         .execute(params![now.minus(limits::UNFINISHED_AGE).as_millis(), AT_ONCE])
@@ -78,6 +81,7 @@ fn expire(connection: &Connection, now: Timestamp) -> rusqlite::Result<usize> {
         }
         connection.prepare_cached("DELETE FROM ticket_records WHERE ticket = ?1")?.execute([row])?;
         connection.prepare_cached("DELETE FROM decisions WHERE ticket = ?1")?.execute([row])?;
+        connection.prepare_cached("DELETE FROM reviews WHERE ticket = ?1")?.execute([row])?;
         connection.prepare_cached("DELETE FROM tickets WHERE id = ?1")?.execute([row])?;
     }
     Ok(rows.len())

@@ -5,13 +5,14 @@ use std::{collections::BTreeMap, time::Duration};
 use serde_json::{Value, json};
 use switchboard_core::{
     access::{KeyHash, Scope},
-    event::{Event, EventDetail, TicketReceived, TicketRouted, TicketSyncFailed, TicketSynced},
+    event::{Event, EventDetail, TicketReceived, TicketReviewed, TicketRouted, TicketSyncFailed, TicketSynced},
     limits,
-    ports::{Customer, Ids, KeyRecord, NewTicket, StoredCustomer, TenantScope},
+    ports::{Customer, Example, ExampleSource, Ids, KeyRecord, NewReview, NewTicket, StoredCustomer, TenantScope},
     tenants::Tenant,
     tickets::{
         Attachment, CategoryProbability, DecidedBy, Decision, Entity, Finding, IssueClassification, PriorityLevel,
         PriorityTerm, Sentiment, Severity, Ticket, Tokens, ToolCall, ToolName,
+        review::{Assignment, Changed, Review, Reviewer},
     },
     time::Timestamp,
     untrusted::Untrusted,
@@ -183,6 +184,77 @@ pub fn routed(scope: &TenantScope, ticket: &Ticket, decision: &Decision, ids: &d
         requires_manual_review: decision.requires_manual_review,
     });
     event(scope, ticket, decision.created_at, detail, ids)
+}
+
+/// A review of `decision` one minute after it, the first of its ticket: it goes to `billing` as an `invoice` with the same
+/// priority, and the desk is to be told.
+pub fn review(scope: &TenantScope, ticket: &Ticket, decision: &Decision, ids: &dyn Ids) -> NewReview {
+    let at = decision.created_at.plus(Duration::from_secs(60));
+    let review = Review {
+        review_id: switchboard_core::ids::DecisionId::from_ulid(ids.ulid(at)),
+        ticket_id: ticket.id.clone(),
+        decision_id: decision.decision_id.clone(),
+        reviewer: Reviewer::Key { id: parsed("000000000000ab01"), name: "console of \u{201c}acme\u{201d}".to_owned() },
+        at,
+        assignment: Assignment {
+            team: parsed("billing"),
+            priority: decision.priority_level,
+            category: parsed("invoice"),
+        },
+        note: Some(Untrusted::new("It is the invoice that they dispute.\n\"quoted\" \u{1f525}".to_owned())),
+        changed: Changed { team: true, priority: false, category: true },
+        decided: Assignment::of(decision),
+        former_categories: Vec::new(),
+        correlation_id: parsed("req-review"),
+    };
+    review_again(scope, ticket, review, None, true, ids)
+}
+
+/// `review` on its way into the store in the place of `replaces`, with all that belongs to it.
+pub fn review_again(
+    scope: &TenantScope,
+    ticket: &Ticket,
+    review: Review,
+    replaces: Option<&Review>,
+    write_back: bool,
+    ids: &dyn Ids,
+) -> NewReview {
+    let detail = EventDetail::TicketReviewed(TicketReviewed {
+        ticket_id: review.ticket_id.clone(),
+        review_id: review.review_id.clone(),
+        decision_id: review.decision_id.clone(),
+        reviewer: review.reviewer.clone(),
+        assigned_team: review.assignment.team.clone(),
+        priority_level: review.assignment.priority,
+        primary_category: review.assignment.category.clone(),
+        changed: review.changed,
+        write_back,
+    });
+    NewReview {
+        event: event(scope, ticket, review.at, detail, ids),
+        example: Example {
+            id: review.ticket_id.clone().into(),
+            text: ticket.text(),
+            category: Some(review.assignment.category.clone()),
+            team: Some(review.assignment.team.clone()),
+            source: ExampleSource::Review,
+            at: review.at,
+        },
+        replaces: replaces.map(|replaced| replaced.review_id.clone()),
+        review,
+    }
+}
+
+/// Example `E-n`, imported `n` seconds after [`start`].
+pub fn example(n: u32) -> Example {
+    Example {
+        id: parsed(&format!("E-{n}")),
+        text: Untrusted::new(format!("Wrong invoice ({n})\n\nYou charged me twice \u{1f525}.")),
+        category: (!n.is_multiple_of(3)).then(|| parsed("invoice")),
+        team: (!n.is_multiple_of(4)).then(|| parsed("billing")),
+        source: ExampleSource::Import,
+        at: start().plus(Duration::from_secs(n.into())),
+    }
 }
 
 /// The `TicketSynced` of `decision`, one second after it.

@@ -18,7 +18,7 @@ pub(super) async fn run(session: Session, command: Keys) -> Result<ExitCode> {
     match command {
         Keys::Create { mut scopes, name, expires } => {
             if scopes.is_empty() {
-                scopes = vec![Scope::TicketsWrite, Scope::TicketsRead];
+                scopes = Scope::TICKETS.to_vec();
             }
             if expires.is_some_and(|end| end <= clock.now()) {
                 bail!("--expires lies in the past");

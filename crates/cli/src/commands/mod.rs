@@ -4,6 +4,7 @@ mod dlq;
 mod doctor;
 mod events;
 mod keys;
+mod reviews;
 mod route;
 mod serve;
 mod tenants;
@@ -58,6 +59,7 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
             Command::Serve { listen, no_demo, demo: _ } => serve::serve(context, listen, !no_demo).await,
             Command::Route { file } => route::route(context, &file).await,
             Command::Tickets(command) => tickets::run(context, command).await,
+            Command::Reviews(reviews) => reviews::run(context, reviews).await,
             Command::Dlq(command) => dlq::run(context, command).await,
             Command::Events(command) => events::run(context, command).await,
             Command::Keys(command) => keys::run(context, command).await,

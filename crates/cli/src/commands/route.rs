@@ -154,7 +154,13 @@ fn show(mut shown: Vec<(Ticket, Decision)>) {
     if shown.len() == 1
         && let Some((ticket, decision)) = shown.pop()
     {
-        super::tickets::print_file(TicketFile { ticket, decision: Some(decision), sync: SyncState::pending() });
+        super::tickets::print_file(TicketFile {
+            ticket,
+            decision: Some(decision),
+            review: None,
+            sync: SyncState::pending(),
+            sync_of: None,
+        });
         return;
     }
     let rows = shown.into_iter().map(|(_, decision)| {

@@ -188,7 +188,7 @@ fn record_metrics() -> Result<PrometheusHandle> {
 
 async fn make_demo_key(wired: &wire::Wired) -> Result<SecretString> {
     let tenant = demo::tenant()?;
-    let scopes = vec![Scope::TicketsWrite, Scope::TicketsRead];
+    let scopes = Scope::TICKETS.to_vec();
     let (key, record) =
         new_key(&wired.app, &wired.pepper, tenant.clone(), "made at the first start".to_owned(), scopes, None);
     wired.store.create_key(&TenantScope::of_operator(tenant), record).await?;

@@ -47,7 +47,7 @@ pub(super) async fn run(session: Session, command: Tickets) -> Result<ExitCode> 
                     one.priority_level.map_or("-".to_owned(), |level| level.to_string()),
                     one.primary_category.map_or("-".to_owned(), |category| category.to_string()),
                     one.confidence_score.map_or("-".to_owned(), |sure| format!("{:.0} %", sure * 100.0)),
-                    if one.review_state == ReviewState::Waiting { "waits" } else { "" }.to_owned(),
+                    review_word(one.review_state).to_owned(),
                     one.sync_status.to_string(),
                 ]
             });
@@ -68,15 +68,38 @@ pub(super) async fn run(session: Session, command: Tickets) -> Result<ExitCode> 
     Ok(ExitCode::SUCCESS)
 }
 
+fn review_word(state: ReviewState) -> &'static str {
+    match state {
+        ReviewState::NotNeeded => "",
+        ReviewState::Waiting => "waits",
+        ReviewState::Done => "done",
+    }
+}
+
 /// Prints a ticket with its decision for people.
 pub(super) fn print_file(file: TicketFile) {
     let view = TicketView::from(file);
     let ticket = &view.ticket;
     println!("{}  {}", ticket.ticket_id, output::printable(&ticket.subject));
     println!("customer {}, accepted {}", ticket.customer_id, ticket.accepted_at);
+    if let (Some(team), Some(priority), Some(category)) =
+        (&view.assigned_team, view.priority_level, &view.primary_category)
+    {
+        println!("team {team}, priority {priority}, category {category}");
+    }
+    if let Some(review) = &view.review {
+        println!();
+        println!("{}", output::printable(&review.summary()));
+        if let Some(note) = &review.note {
+            println!("{}", output::printable(&note.for_person().to_owned_text()));
+        }
+    }
     if let Some(decision) = &view.decision {
         let issue = &decision.issue_classification;
         println!();
+        if view.review.is_some() {
+            println!("Decided before the review:");
+        }
         println!("{}", output::printable(&decision.reasoning));
         println!();
         println!("category   {}  severity {}  sentiment {}", issue.primary_category, issue.severity, issue.sentiment);

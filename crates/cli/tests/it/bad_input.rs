@@ -184,7 +184,7 @@ async fn parameters_that_are_wrong_are_named() {
         ("priority=urgent", "\"/priority\"", "critical"),
         ("status=open", "\"/status\"", "must be one of: accepted, routed"),
         ("sync_status=done", "\"/sync_status\"", "pending"),
-        ("review_state=x", "\"/review_state\"", "must be one of: waiting, not_needed"),
+        ("review_state=x", "\"/review_state\"", "must be one of: not_needed, waiting, done"),
         ("since=yesterday", "\"/since\"", "RFC 3339"),
         ("until=2026-11-20", "\"/until\"", "RFC 3339"),
         ("cursor=x", "\"/cursor\"", "cursor"),

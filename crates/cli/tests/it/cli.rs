@@ -23,6 +23,7 @@ fn every_command_explains_itself() {
     for (name, commands) in [
         ("help", &[&[][..], &["serve"], &["route"], &["doctor"], &["completions"]][..]),
         ("help_tickets", &[&["tickets"], &["tickets", "list"], &["tickets", "show"]]),
+        ("help_reviews", &[&["reviews"], &["reviews", "confirm"], &["reviews", "correct"]]),
         ("help_dlq", &[&["dlq"], &["dlq", "list"], &["dlq", "show"], &["dlq", "replay"], &["dlq", "drop"]]),
         ("help_events", &[&["events"], &["events", "list"], &["events", "replay"]]),
         ("help_keys", &[&["keys"], &["keys", "create"], &["keys", "list"], &["keys", "revoke"]]),
@@ -41,6 +42,11 @@ fn wrong_usage_is_told_with_its_own_exit_code() {
         (&["tickets", "list", "--limit", "0"], "0 is not in 1..=100000"),
         (&["tickets", "list", "--priority", "urgent"], "critical"),
         (&["dlq", "replay"], "<IDS>..."),
+        (&["reviews", "--limit", "0"], "0 is not in 1..=100000"),
+        (&["reviews", "confirm"], "<IDS>..."),
+        (&["reviews", "correct", "T-1", "--note", "x"], "<--team <TEAM>|--category <CATEGORY>|--priority <PRIORITY>>"),
+        (&["reviews", "correct", "T-1", "--priority", "urgent"], "critical"),
+        (&["reviews", "--team", "billing", "confirm", "T-1"], "select for the list"),
         (&["dlq", "show", "x"], "must be a ULID"),
         (&["serve", "--demo", "--no-demo"], "cannot be used with"),
         (&["serve", "--listen", "8080"], "invalid socket address"),
@@ -58,6 +64,8 @@ fn commands_on_no_data_say_how_to_begin_and_make_nothing() {
     for arguments in [
         &["tickets", "list"][..],
         &["tickets", "show", "T-1"],
+        &["reviews"],
+        &["reviews", "confirm", "T-1"],
         &["dlq", "list"],
         &["events", "list"],
         &["keys", "list"],

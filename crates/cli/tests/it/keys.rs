@@ -14,7 +14,7 @@ async fn a_revoked_key_is_refused_within_five_seconds() {
     let home = Home::new();
     let server = home.start();
     let made = home.json(&["keys", "create", "--name", "till Friday"]);
-    assert_eq!(made["scopes"], json!(["tickets:write", "tickets:read"]));
+    assert_eq!(made["scopes"], json!(["tickets:write", "tickets:read", "tickets:review"]));
     let api = server.api(made["key"].as_str().unwrap());
     assert_eq!(api.get("/tickets").await.status, 200, "a new key counts at once");
     let id = made["id"].as_str().unwrap();
@@ -51,7 +51,11 @@ async fn wrong_wishes_for_keys_are_refused() {
     let home = Home::new();
     let _server = home.start();
     for (arguments, code, part) in [
-        (&["keys", "create", "--scope", "tickets:rite"][..], 2, "there are: tickets:write, tickets:read, metrics:read"),
+        (
+            &["keys", "create", "--scope", "tickets:rite"][..],
+            2,
+            "there are: tickets:write, tickets:read, tickets:review, metrics:read",
+        ),
         (&["keys", "create", "--expires", "2020-01-01T00:00:00Z"], 1, "--expires lies in the past"),
         (&["keys", "create", "--expires", "tomorrow"], 2, "RFC 3339"),
         (&["keys", "create", "--tenant", "nobody"], 1, "there is no tenant `nobody`; there are: telecorp"),

@@ -23,6 +23,7 @@ mod first_start;
 mod keys;
 mod paging;
 mod random;
+mod reviews;
 mod secrets;
 mod server;
 mod shutdown;

@@ -77,6 +77,23 @@ async fn a_decision_is_told_whole_and_signed() {
 }
 
 #[tokio::test]
+async fn a_review_is_an_event_of_its_own() {
+    let setup = Setup::new().await;
+    let decision = update();
+    let remove_tags = vec!["needs_review".to_owned()];
+    let review =
+        DeskUpdate { reviewed: Some(decision.decision_id.clone()), remove_tags, ..desk_update(&parsed("T-1"), 2) };
+    setup.send(&review).await.unwrap();
+    let delivery = setup.double.deliveries().remove(0);
+    assert_eq!(delivery.id, review.decision_id.as_str());
+    let body: Value = serde_json::from_slice(&delivery.body).unwrap();
+    let data = &body["data"];
+    let seen = (&body["type"], &data["decision_id"], &data["reviewed_decision_id"], &data["remove_tags"]);
+    let (review_id, decision_id) = (json!(review.decision_id), json!(decision.decision_id));
+    assert_eq!(seen, (&json!("ticket.reviewed"), &review_id, &decision_id, &json!(["needs_review"])));
+}
+
+#[tokio::test]
 async fn every_repetition_has_the_same_body_and_a_time_of_its_own() {
     let setup = Setup::new().await;
     for fault in [Fault::ApplyThenAnswer { status: 500 }, Fault::ApplyThenDrop] {

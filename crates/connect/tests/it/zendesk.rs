@@ -85,6 +85,22 @@ async fn one_write_sets_everything_and_keeps_what_others_set() {
 }
 
 #[tokio::test]
+async fn a_review_takes_the_labels_away_that_hold_no_more() {
+    let setup = Setup::new().await;
+    setup.double.change(TICKET, |ticket| ticket.tags = vec!["vip".to_owned()]);
+    setup.send(&update()).await.unwrap();
+    let review = DeskUpdate {
+        reviewed: Some(update().decision_id),
+        tags: vec!["switchboard".to_owned(), "category_invoice".to_owned()],
+        remove_tags: vec!["needs_review".to_owned(), "category_outage".to_owned()],
+        ..desk_update(&parsed("ZD-4711"), 2)
+    };
+    setup.send(&review).await.unwrap();
+    assert_eq!(setup.ticket().tags, ["vip", "switchboard", "category_invoice"]);
+    assert_eq!(setup.double.notes_with(TICKET, review.decision_id.as_str()), 1);
+}
+
+#[tokio::test]
 async fn each_priority_has_its_name() {
     for (level, name) in [
         (PriorityLevel::Critical, "urgent"),

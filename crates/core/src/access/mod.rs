@@ -28,6 +28,9 @@ pub enum Scope {
     /// Read tickets and decisions.
     #[serde(rename = "tickets:read")]
     TicketsRead,
+    /// Confirm and correct decisions.
+    #[serde(rename = "tickets:review")]
+    TicketsReview,
     /// Read the metrics, which span all tenants.
     #[serde(rename = "metrics:read")]
     MetricsRead,
@@ -35,13 +38,16 @@ pub enum Scope {
 
 impl Scope {
     /// All scopes.
-    pub const ALL: &[Self] = &[Self::TicketsWrite, Self::TicketsRead, Self::MetricsRead];
+    pub const ALL: &[Self] = &[Self::TicketsWrite, Self::TicketsRead, Self::TicketsReview, Self::MetricsRead];
+    /// Everything about tickets: what a key may do when nobody says otherwise.
+    pub const TICKETS: &[Self] = &[Self::TicketsWrite, Self::TicketsRead, Self::TicketsReview];
 
     /// The name, as in `--scope`.
     pub fn name(self) -> &'static str {
         match self {
             Self::TicketsWrite => "tickets:write",
             Self::TicketsRead => "tickets:read",
+            Self::TicketsReview => "tickets:review",
             Self::MetricsRead => "metrics:read",
         }
     }
@@ -63,6 +69,8 @@ impl std::str::FromStr for Scope {
 pub struct Principal {
     /// The key.
     pub key: KeyId,
+    /// What people call the key.
+    pub name: String,
     /// Whose data it reaches.
     pub tenant: TenantId,
     /// What it may do.
@@ -87,7 +95,7 @@ pub async fn authenticate(app: &App, pepper: &Pepper, presented: &str) -> Result
     if !key.matches(pepper, &record.hash) || !is_in_force(&record, app.clock.now()) {
         return Err(wrong());
     }
-    Ok(Principal { key: record.id, tenant: record.tenant, scopes: record.scopes })
+    Ok(Principal { key: record.id, name: record.name, tenant: record.tenant, scopes: record.scopes })
 }
 
 /// A new key for `tenant`; the record is still to be stored. The key's text is shown once and kept nowhere.

@@ -6,6 +6,7 @@ use crate::{
     app::App,
     error::{Error, ErrorKind, Result, Retry},
     event::{Event, EventDetail, TicketReceived, TicketRouted, TicketSyncFailed, TicketSynced},
+    ids::DecisionId,
     ports::{Decided, Leased, SyncChange, TicketFile},
     tenants::Tenant,
     tickets::{
@@ -62,7 +63,8 @@ async fn settle(app: &App, leased: &Leased) -> Result<Outcome> {
     };
     match &leased.event.detail {
         EventDetail::TicketReceived(received) => decide(app, &tenant, leased, received).await,
-        EventDetail::TicketRouted(routed) => sync(app, &tenant, leased, routed).await,
+        EventDetail::TicketRouted(routed) => sync(app, &tenant, leased, &routed.decision_id).await,
+        EventDetail::TicketReviewed(reviewed) => sync(app, &tenant, leased, &reviewed.review_id).await,
         EventDetail::TicketSynced(_) | EventDetail::TicketSyncFailed(_) => {
             app.queue.complete(&leased.lease).await.map(|()| Outcome::Done)
         }
@@ -103,27 +105,25 @@ async fn decide(app: &App, tenant: &Tenant, leased: &Leased, received: &TicketRe
     Ok(Outcome::Done)
 }
 
-async fn sync(app: &App, tenant: &Tenant, leased: &Leased, routed: &TicketRouted) -> Result<Outcome> {
+/// Brings `about`, a decision or a review, to the ticketing system.
+async fn sync(app: &App, tenant: &Tenant, leased: &Leased, about: &DecisionId) -> Result<Outcome> {
     let Some(file) = load(app, &leased.event).await? else {
         return forgotten(app, leased).await;
     };
-    let scope = leased.event.scope();
+    let (scope, ticket) = (leased.event.scope(), leased.event.detail.ticket_id());
     let record = |change, detail: Option<EventDetail>| {
         let event = detail.map(|detail| follow_up(app, &leased.event, detail));
-        app.tickets.record_sync(&scope, &routed.ticket_id, &routed.decision_id, change, event, &leased.lease)
+        app.tickets.record_sync(&scope, ticket, about, change, event, &leased.lease)
     };
-    match write_back(app, tenant, &file).await {
-        Ok(WriteBack::DoneBefore) => {
+    match write_back(app, tenant, &file, about).await {
+        Ok(WriteBack::DoneBefore | WriteBack::Superseded) => {
             app.queue.complete(&leased.lease).await?;
             Ok(Outcome::Done)
         }
         Ok(WriteBack::Done(receipt)) => {
             metrics::counter!("switchboard_syncs_total").increment(1);
-            let synced = TicketSynced {
-                ticket_id: routed.ticket_id.clone(),
-                decision_id: routed.decision_id.clone(),
-                receipt: receipt.text.clone(),
-            };
+            let synced =
+                TicketSynced { ticket_id: ticket.clone(), decision_id: about.clone(), receipt: receipt.text.clone() };
             let change = SyncChange::Succeeded { receipt: receipt.text };
             record(change, Some(EventDetail::TicketSynced(synced))).await?;
             Ok(Outcome::Done)
@@ -132,18 +132,15 @@ async fn sync(app: &App, tenant: &Tenant, leased: &Leased, routed: &TicketRouted
             metrics::counter!("switchboard_ticketing_system_sync_failures_total").increment(1);
             let text = error.report();
             let correlation_id = &leased.event.correlation_id;
-            tracing::warn!(ticket = %routed.ticket_id, tenant = %tenant.id, %correlation_id, error = text, "write-back failed");
+            tracing::warn!(%ticket, tenant = %tenant.id, %correlation_id, error = text, "write-back failed");
             match next_try(app, leased, &error) {
                 Some(at) => {
                     record(SyncChange::Retry { at, error: text }, None).await?;
                     Ok(Outcome::Retried)
                 }
                 None => {
-                    let failed = TicketSyncFailed {
-                        ticket_id: routed.ticket_id.clone(),
-                        decision_id: routed.decision_id.clone(),
-                        error: text.clone(),
-                    };
+                    let failed =
+                        TicketSyncFailed { ticket_id: ticket.clone(), decision_id: about.clone(), error: text.clone() };
                     let change = SyncChange::Failed { error: text };
                     record(change, Some(EventDetail::TicketSyncFailed(failed))).await?;
                     Ok(Outcome::Buried)

@@ -8,11 +8,13 @@ use crate::{
     time::Timestamp,
 };
 
-/// What a ticketing system is to be told of a decision.
+/// What a ticketing system is to be told of a decision or a review.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DeskUpdate {
     /// The decision: the idempotency key of this update, the same in every repetition.
     pub decision_id: DecisionId,
+    /// The decision that a person confirmed or corrected by this one; absent when this is no review.
+    pub reviewed: Option<DecisionId>,
     /// The ticket, as the ticketing system names it.
     pub ticket_id: TicketId,
     /// The team that gets it.
@@ -27,6 +29,8 @@ pub struct DeskUpdate {
     pub requires_manual_review: bool,
     /// Labels for the ticket.
     pub tags: Vec<String>,
+    /// Labels of earlier updates that hold no more; those of others stay.
+    pub remove_tags: Vec<String>,
     /// The reasoning, for agents only, never for the customer.
     pub note: String,
     /// When the decision was made.

@@ -10,6 +10,7 @@
 mod classifier;
 mod customers;
 mod desk;
+mod examples;
 mod keys;
 mod queue;
 mod status;
@@ -20,12 +21,13 @@ mod world;
 pub use classifier::Classifier;
 pub use customers::{Customer, CustomerDirectory, CustomerStore, StoredCustomer};
 pub use desk::{Desk, DeskReceipt, DeskUpdate};
+pub use examples::{Added, Example, ExampleCounts, ExampleSource, ExampleStore};
 pub use keys::{KeyRecord, KeyStore};
 pub use queue::{DeadLetter, EventFilter, EventQueue, Lease, Leased, QueueDepth};
 pub use status::{Outage, ServiceStatus, StatusReport};
 pub use store::{
-    Accepted, Decided, NewTicket, Page, PastDecision, ReviewState, SyncChange, TicketFile, TicketFilter, TicketStatus,
-    TicketStore, TicketSummary,
+    Accepted, Decided, NewReview, NewTicket, Page, PastDecision, Recorded, ReviewFilter, ReviewQueue, ReviewState,
+    SyncChange, TicketFile, TicketFilter, TicketStatus, TicketStore, TicketSummary, WaitingReview,
 };
 pub use tenants::{TenantScope, TenantSource};
 pub use world::{Clock, Ids, Secrets};

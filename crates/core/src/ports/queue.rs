@@ -85,7 +85,8 @@ pub struct EventFilter {
 /// is then leased to somebody else and counts as interrupted, not as failed.
 #[async_trait]
 pub trait EventQueue: Send + Sync {
-    /// Leases up to `max` due events for `time`, the longest due first. Events that were interrupted often
+    /// Leases up to `max` due events for `time`, the longest due first, never two of one ticket at the same time: an effect
+    /// that is on its way cannot overtake a newer one. Events that were interrupted often
     /// ([`crate::limits::JOB_INTERRUPTIONS_BEFORE_ALONE`]) are left out.
     async fn lease(&self, max: usize, time: Duration) -> Result<Vec<Leased>>;
 

@@ -6,9 +6,11 @@ use crate::{
     error::Result,
     event::Event,
     ids::{CategoryId, CustomerId, DecisionId, IdempotencyKey, TeamId, TicketId},
-    ports::{Lease, TenantScope},
-    tickets::{Decision, PriorityLevel, Severity, SyncState, SyncStatus, Ticket},
+    ports::{Example, Lease, TenantScope},
+    tickets::{Decision, PriorityLevel, Severity, SyncState, SyncStatus, Ticket, review::Review},
     time::Timestamp,
+    untrusted::{Untrusted, shown},
+    words::words,
 };
 
 /// A ticket on its way into the store.
@@ -42,6 +44,28 @@ pub enum Decided {
     Already,
 }
 
+/// A review on its way into the store.
+#[derive(Clone, Debug)]
+pub struct NewReview {
+    /// The review.
+    pub review: Review,
+    /// The review that it replaces; `None` for the first one of its ticket.
+    pub replaces: Option<DecisionId>,
+    /// Its `TicketReviewed`. When it makes work, the ticketing system is to be told.
+    pub event: Event,
+    /// What is to be learnt from it.
+    pub example: Example,
+}
+
+/// Whether a review was stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Recorded {
+    /// It is stored and its event archived, and queued when it makes work.
+    New,
+    /// Somebody else's review came first: the newest one is not the one to be replaced. Nothing was written.
+    Overtaken,
+}
+
 /// A ticket with everything that is known of it.
 #[derive(Clone, Debug)]
 pub struct TicketFile {
@@ -49,8 +73,12 @@ pub struct TicketFile {
     pub ticket: Ticket,
     /// Its decision, once it is made.
     pub decision: Option<Decision>,
+    /// What a person made of the decision, once somebody has looked.
+    pub review: Option<Review>,
     /// How the write-back goes; pending until there is a decision.
     pub sync: SyncState,
+    /// What the write-back tells of: the decision, or the newest review that the ticketing system is to know.
+    pub sync_of: Option<DecisionId>,
 }
 
 /// A line of a list of tickets.
@@ -64,7 +92,7 @@ pub struct TicketSummary {
     pub accepted_at: Timestamp,
     /// How far it is.
     pub status: TicketStatus,
-    /// The team that has it.
+    /// The team that has it: the review's, when there is one. The same holds for category and priority.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub assigned_team: Option<TeamId>,
     /// What it is about.
@@ -95,14 +123,16 @@ pub enum TicketStatus {
     Routed,
 }
 
-/// Whether a person should look.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum ReviewState {
-    /// Nobody needs to.
-    NotNeeded,
-    /// Somebody should.
-    Waiting,
+words! {
+    /// Whether a person should look.
+    ReviewState {
+        /// Nobody needs to.
+        NotNeeded = "not_needed",
+        /// Somebody should.
+        Waiting = "waiting",
+        /// Somebody has, asked or not.
+        Done = "done",
+    }
 }
 
 /// A customer's earlier decision.
@@ -112,7 +142,7 @@ pub struct PastDecision {
     pub ticket_id: TicketId,
     /// When it was decided.
     pub at: Timestamp,
-    /// What it was about.
+    /// What it was about; as reviewed, when it was. The same holds for the priority.
     pub category: CategoryId,
     /// How bad it was.
     pub severity: Severity,
@@ -143,7 +173,7 @@ pub struct TicketFilter {
     pub until: Option<Timestamp>,
 }
 
-/// A page of a list, newest first.
+/// A page of a list.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct Page<T> {
     /// The items.
@@ -151,6 +181,43 @@ pub struct Page<T> {
     /// Where the next page begins; absent on the last one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_cursor: Option<String>,
+}
+
+/// Which tickets that wait for review are meant. All given conditions hold.
+#[derive(Clone, Debug, Default)]
+pub struct ReviewFilter {
+    /// Assigned to this team.
+    pub team: Option<TeamId>,
+    /// Of this category.
+    pub category: Option<CategoryId>,
+}
+
+/// Tickets that wait for review, the most instructive first.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+pub struct ReviewQueue {
+    /// How many wait and fit the conditions, over all pages.
+    pub waiting: u64,
+    /// The items of this page.
+    pub items: Vec<WaitingReview>,
+    /// Where the next page begins; absent on the last one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_cursor: Option<String>,
+}
+
+/// A ticket that waits for review. Team, category and priority are suggestions until somebody has looked.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+pub struct WaitingReview {
+    /// The ticket, with what is suggested and how sure that is.
+    #[serde(flatten)]
+    pub ticket: TicketSummary,
+    /// What it is about, in the customer's words.
+    #[serde(serialize_with = "shown")]
+    #[schema(value_type = String)]
+    pub subject: Untrusted<String>,
+    /// Why a person should look.
+    pub review_reasons: Vec<String>,
+    /// What there is to learn from its review, 0 to 1: (1 − confidence) × the category's share of the tickets.
+    pub value: f64,
 }
 
 /// What a write-back came to.
@@ -212,7 +279,35 @@ pub trait TicketStore: Send + Sync {
     /// one is `Already` and changes nothing. A lost lease is [`crate::error::ErrorKind::LeaseLost`].
     async fn decide(&self, scope: &TenantScope, decision: &Decision, event: Event, lease: &Lease) -> Result<Decided>;
 
-    /// Records what a write-back came to, with its event where it is final, and ends the lease.
+    /// Stores a review with its `TicketReviewed` and its example, in one write, and gives the ticket the review's team,
+    /// priority and category; the decision stays as it was made. When the event makes work, the write-back begins anew,
+    /// and is the review's from now on: what an older one comes to later is not recorded.
+    ///
+    /// A ticket that is gone or has no decision is [`crate::error::ErrorKind::NotFound`].
+    async fn record_review(&self, scope: &TenantScope, new: NewReview) -> Result<Recorded>;
+
+    /// Tickets that wait for review by the value of what they teach, the highest first, then the least sure, then the oldest:
+    ///
+    /// `value = (1 − confidence) × share`
+    ///
+    /// where `share` is the part that the ticket's category has of the tenant's decided tickets of the last
+    /// [`crate::limits::REVIEW_SHARE_TIME`]. A person's time goes where the classifier is unsure (a sure answer that is
+    /// confirmed teaches nothing) and where the same question comes often (what is learnt is used often).
+    ///
+    /// `cursor` is the `next_cursor` of the page before; one that this store did not make is
+    /// [`crate::error::ErrorKind::Invalid`]. It names a value and a place among tickets of the same value. Shares move
+    /// as tickets come and grow old, so a ticket whose value passes the cursor's between two pages is shown twice or not
+    /// at all; as long as the shares stand still, no page has a gap or a double.
+    async fn review_queue(
+        &self,
+        scope: &TenantScope,
+        filter: &ReviewFilter,
+        cursor: Option<&str>,
+        limit: u32,
+    ) -> Result<ReviewQueue>;
+
+    /// Records what the write-back of `decision`, or of a review by its id, came to, with its event where it is final, and
+    /// ends the lease. When a newer review has taken its place, the ticket's write-back is left as it is.
     async fn record_sync(
         &self,
         scope: &TenantScope,

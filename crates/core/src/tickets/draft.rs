@@ -134,6 +134,19 @@ impl TicketDraft {
     }
 }
 
+/// What is wrong with a text that may have so many characters.
+pub(super) fn text_mistakes(pointer: &str, text: &Untrusted<String>, limit: usize) -> Vec<FieldError> {
+    let mut mistakes = Vec::new();
+    let chars = text.read_as(|text| text.chars().count());
+    if chars > limit {
+        mistakes.push(FieldError::new(pointer, format!("is {chars} characters long; at most {limit} are allowed")));
+    }
+    if let Some(at) = text.read_as(|text| text.chars().position(|char| char == '\0')) {
+        mistakes.push(FieldError::new(pointer, format!("has a NUL character at position {at}; remove it")));
+    }
+    mistakes
+}
+
 struct Check(Vec<FieldError>);
 
 impl Check {
@@ -174,13 +187,7 @@ impl Check {
     }
 
     fn text(&mut self, pointer: &str, text: &Untrusted<String>, limit: usize) {
-        let chars = text.read_as(|text| text.chars().count());
-        if chars > limit {
-            self.refuse(pointer, format!("is {chars} characters long; at most {limit} are allowed"));
-        }
-        if let Some(at) = text.read_as(|text| text.chars().position(|char| char == '\0')) {
-            self.refuse(pointer, format!("has a NUL character at position {at}; remove it"));
-        }
+        self.0.extend(text_mistakes(pointer, text, limit));
     }
 
     fn attachments(&mut self, drafts: Vec<AttachmentDraft>) -> Vec<Attachment> {

@@ -1,8 +1,10 @@
-//! The path of a ticket: [`accept`] → queue → [`route`] (the seven [`tools`]) → decision → queue → [`write_back`].
+//! The path of a ticket: [`accept`] → queue → [`route`] (the seven [`tools`]) → decision → queue → [`write_back`]; then,
+//! whenever a person looks, [`review`] → queue → [`write_back`].
 
 pub mod accept;
 mod decision;
 pub mod draft;
+pub mod review;
 pub mod route;
 mod ticket;
 pub mod tools;

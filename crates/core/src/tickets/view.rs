@@ -3,9 +3,13 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{Decision, SyncState, SyncStatus, TicketRecord};
+use super::{
+    Decision, PriorityLevel, SyncState, SyncStatus, TicketRecord,
+    review::{Assignment, Review},
+};
 use crate::{
-    ports::{TicketFile, TicketStatus},
+    ids::{CategoryId, TeamId},
+    ports::{ReviewState, TicketFile, TicketStatus},
     time::Timestamp,
 };
 
@@ -16,9 +20,23 @@ pub struct TicketView {
     pub ticket: TicketRecord,
     /// How far it is.
     pub status: TicketStatus,
-    /// Its decision, once it is made.
+    /// The team that has it: the review's when there is one, else the decision's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub assigned_team: Option<TeamId>,
+    /// How urgent it is, as reviewed or decided.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub priority_level: Option<PriorityLevel>,
+    /// What it is about, as reviewed or decided.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub primary_category: Option<CategoryId>,
+    /// Whether a person should look, or has looked.
+    pub review_state: ReviewState,
+    /// Its decision, once it is made. A review leaves it as it was made.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub decision: Option<Decision>,
+    /// What a person made of the decision, once somebody has looked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub review: Option<Review>,
     /// How the write-back goes.
     pub sync_status: SyncStatus,
     /// The write-back in detail.
@@ -32,7 +50,7 @@ pub struct TicketView {
 pub struct TimelineEntry {
     /// When.
     pub at: Timestamp,
-    /// What: `accepted`, `routed`, `sync_retrying`, `synced` or `sync_failed`.
+    /// What: `accepted`, `routed`, `reviewed`, `sync_retrying`, `synced` or `sync_failed`.
     pub what: &'static str,
     /// In words.
     pub detail: String,
@@ -41,13 +59,36 @@ pub struct TimelineEntry {
 impl From<TicketFile> for TicketView {
     fn from(file: TicketFile) -> Self {
         let timeline = timeline(&file);
+        let assignment = file.assignment();
         Self {
+            review_state: file.review_state(),
             ticket: file.ticket.to_record(),
             status: if file.decision.is_some() { TicketStatus::Routed } else { TicketStatus::Accepted },
+            assigned_team: assignment.as_ref().map(|now| now.team.clone()),
+            priority_level: assignment.as_ref().map(|now| now.priority),
+            primary_category: assignment.map(|now| now.category),
             decision: file.decision,
+            review: file.review,
             sync_status: file.sync.status,
             sync: file.sync,
             timeline,
+        }
+    }
+}
+
+impl TicketFile {
+    /// Where the ticket is now: as reviewed, else as decided.
+    pub fn assignment(&self) -> Option<Assignment> {
+        let reviewed = self.review.as_ref().map(|review| review.assignment.clone());
+        reviewed.or_else(|| self.decision.as_ref().map(Assignment::of))
+    }
+
+    /// Whether a person should look, or has looked.
+    pub fn review_state(&self) -> ReviewState {
+        match (&self.review, &self.decision) {
+            (Some(_), _) => ReviewState::Done,
+            (None, Some(decision)) if decision.requires_manual_review => ReviewState::Waiting,
+            (None, _) => ReviewState::NotNeeded,
         }
     }
 }
@@ -63,6 +104,9 @@ fn timeline(file: &TicketFile) -> Vec<TimelineEntry> {
         let detail = format!("assigned to {team} with priority {level}, decided by {}", decision.decided_by);
         entries.push(TimelineEntry { at: decision.created_at, what: "routed", detail });
     }
+    if let Some(review) = &file.review {
+        entries.push(TimelineEntry { at: review.at, what: "reviewed", detail: review.summary() });
+    }
     if let Some(at) = file.sync.changed_at {
         let error = file.sync.last_error.as_deref().unwrap_or("no reason recorded");
         let tries = file.sync.failed_attempts;
@@ -75,5 +119,7 @@ fn timeline(file: &TicketFile) -> Vec<TimelineEntry> {
         };
         entries.push(TimelineEntry { at, what, detail });
     }
+    // A review that changes nothing at the desk comes after the write-back.
+    entries.sort_by_key(|entry| entry.at);
     entries
 }

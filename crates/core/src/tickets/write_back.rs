@@ -1,13 +1,14 @@
-//! Telling the ticketing system of a decision.
+//! Telling the ticketing system of a decision, or of a person's review of it.
 
 use crate::{
     app::App,
     deadline,
     error::{Error, ErrorKind, Result},
+    ids::{CategoryId, DecisionId},
     limits,
     ports::{DeskReceipt, DeskUpdate, TicketFile},
     tenants::Tenant,
-    tickets::{Decision, SyncStatus},
+    tickets::{Decision, SyncStatus, review::Review},
 };
 
 /// What a write-back found to do.
@@ -17,30 +18,39 @@ pub enum WriteBack {
     Done(DeskReceipt),
     /// It had it before; nothing was sent.
     DoneBefore,
+    /// A newer review is to be told instead; nothing was sent.
+    Superseded,
 }
 
-/// Sends the ticket's decision to the tenant's ticketing system, unless that is done already.
-pub async fn write_back(app: &App, tenant: &Tenant, file: &TicketFile) -> Result<WriteBack> {
-    let decision =
-        file.decision.as_ref().ok_or_else(|| Error::new(ErrorKind::Internal, "a routed ticket has no decision"))?;
+/// Sends `about`, the ticket's decision or a review of it, to the tenant's ticketing system, unless that is done already
+/// or a newer review has taken its place.
+pub async fn write_back(app: &App, tenant: &Tenant, file: &TicketFile, about: &DecisionId) -> Result<WriteBack> {
+    let broken = |what: &'static str| Error::new(ErrorKind::Internal, what);
+    let decision = file.decision.as_ref().ok_or_else(|| broken("a routed ticket has no decision"))?;
+    if file.sync_of.as_ref() != Some(about) {
+        return Ok(WriteBack::Superseded);
+    }
     if file.sync.status == SyncStatus::Success {
         return Ok(WriteBack::DoneBefore);
     }
-    let update = update(decision);
+    let update = match &file.review {
+        _ if *about == decision.decision_id => update(decision),
+        Some(review) if review.review_id == *about => reviewed_update(decision, review),
+        _ => return Err(broken("a review that is to be written back is not the ticket's newest")),
+    };
     let sent = app.desk.update(tenant, &update);
     deadline::within(app.clock.as_ref(), limits::DESK_TIME, "the ticketing system", sent).await.map(WriteBack::Done)
 }
 
+/// The label of a ticket that a person should look at.
+const NEEDS_REVIEW: &str = "needs_review";
+
 /// What the ticketing system is told of a decision.
 pub fn update(decision: &Decision) -> DeskUpdate {
     let issue = &decision.issue_classification;
-    let mut tags = vec![
-        "switchboard".to_owned(),
-        format!("category_{}", issue.primary_category),
-        format!("severity_{}", issue.severity),
-    ];
+    let mut tags = tags(decision, &issue.primary_category);
     if decision.requires_manual_review {
-        tags.push("needs_review".to_owned());
+        tags.push(NEEDS_REVIEW.to_owned());
     }
     let mut note = decision.reasoning.clone();
     for reason in &decision.review_reasons {
@@ -49,6 +59,7 @@ pub fn update(decision: &Decision) -> DeskUpdate {
     }
     DeskUpdate {
         decision_id: decision.decision_id.clone(),
+        reviewed: None,
         ticket_id: decision.ticket_id.clone(),
         team: decision.assigned_team.clone(),
         priority: decision.priority_level,
@@ -56,8 +67,56 @@ pub fn update(decision: &Decision) -> DeskUpdate {
         confidence: decision.confidence_score,
         requires_manual_review: decision.requires_manual_review,
         tags,
+        remove_tags: Vec::new(),
         note,
         decided_at: decision.timestamp,
         correlation_id: decision.correlation_id.clone(),
     }
+}
+
+/// What the ticketing system is told of a review: everything, also what the decision said, because the decision's own
+/// write-back may never have got through.
+///
+/// `needs_review` goes, and so do the labels of categories that hold no more. The note tells who has looked and what the
+/// person wrote, each line marked, so that no line can be taken for one of ours.
+pub fn reviewed_update(decision: &Decision, review: &Review) -> DeskUpdate {
+    let now = &review.assignment;
+    let mut remove_tags = vec![NEEDS_REVIEW.to_owned()];
+    let former = review.former_categories.iter().chain([&review.decided.category]);
+    remove_tags.extend(former.filter(|category| **category != now.category).map(category_tag));
+    let mut note = review.summary();
+    note.push('.');
+    if let Some(text) = &review.note {
+        for line in text.for_person().to_owned_text().lines() {
+            note.push_str("\n> ");
+            note.push_str(line);
+        }
+    }
+    note.push_str("\n\nWhat was decided before: ");
+    note.push_str(&decision.reasoning);
+    DeskUpdate {
+        decision_id: review.review_id.clone(),
+        reviewed: Some(decision.decision_id.clone()),
+        ticket_id: decision.ticket_id.clone(),
+        team: now.team.clone(),
+        priority: now.priority,
+        priority_score: decision.priority_score,
+        // A person has said so.
+        confidence: 1.0,
+        requires_manual_review: false,
+        tags: tags(decision, &now.category),
+        remove_tags,
+        note,
+        decided_at: review.at,
+        correlation_id: review.correlation_id.clone(),
+    }
+}
+
+fn tags(decision: &Decision, category: &CategoryId) -> Vec<String> {
+    let severity = decision.issue_classification.severity;
+    vec!["switchboard".to_owned(), category_tag(category), format!("severity_{severity}")]
+}
+
+fn category_tag(category: &CategoryId) -> String {
+    format!("category_{category}")
 }

@@ -2,6 +2,8 @@
 
 mod health;
 mod metrics;
+mod query;
+mod reviews;
 mod tickets;
 
 use axum::{
@@ -24,6 +26,8 @@ pub(crate) fn documented() -> OpenApiRouter<HttpState> {
         .routes(routes!(tickets::create::create_ticket, tickets::list::list_tickets))
         .routes(routes!(tickets::batch::create_tickets))
         .routes(routes!(tickets::show::show_ticket))
+        .routes(routes!(tickets::review::review_ticket))
+        .routes(routes!(reviews::list_reviews))
         .routes(routes!(health::health))
         .routes(routes!(health::live))
         .routes(routes!(metrics::metrics))

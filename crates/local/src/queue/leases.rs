@@ -134,7 +134,10 @@ impl Claim {
             .execute([self.now.as_millis()])?;
         let mut choose = connection.prepare_cached(
             "UPDATE jobs SET state = 1, token = ?1, lease_until = ?2 WHERE id IN
-             (SELECT id FROM jobs WHERE state = ?3 ORDER BY id LIMIT ?4) RETURNING event, failed, interrupted",
+             (SELECT j.id FROM jobs j WHERE j.state = ?3
+              AND NOT EXISTS (SELECT 1 FROM jobs o WHERE o.tenant = j.tenant AND o.ticket_id = j.ticket_id
+                              AND (o.state = 1 OR (o.state = ?3 AND o.id < j.id)))
+              ORDER BY j.id LIMIT ?4) RETURNING event, failed, interrupted",
         )?;
         let token = i64::try_from(self.token).unwrap_or(i64::MAX);
         let values = params![token, self.until, self.waiting as i64, self.max];

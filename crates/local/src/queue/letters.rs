@@ -16,6 +16,10 @@ use crate::{
     store::{EVENT_COLUMNS, event, time},
 };
 
+/// Whether event `e` is the one whose write-back the ticket's `sync` tells of: not one that a newer review has superseded.
+const IS_WRITTEN_BACK: &str = "(e.detail_type = 'TicketRouted' AND tickets.sync_of IS NULL
+    OR e.detail_type = 'TicketReviewed' AND tickets.sync_of = json_extract(e.detail, '$.review_id'))";
+
 /// Ends a lease: nobody works on the event by himself any more.
 pub(crate) fn bury(connection: &Connection, lease: &Lease, clock: i64, reason: &str, now: Timestamp) -> Result<()> {
     connection
@@ -27,10 +31,11 @@ pub(crate) fn bury(connection: &Connection, lease: &Lease, clock: i64, reason: &
         .map_err(explain)?;
     // A write-back that nobody tries again has failed, whatever it failed by.
     connection
-        .prepare_cached(
-            "UPDATE tickets SET sync = 2, sync_error = ?2, sync_changed_at = ?3 WHERE sync = 0 AND (tenant, ticket_id) IN
-             (SELECT tenant, ticket_id FROM events WHERE id = ?1 AND detail_type = 'TicketRouted')",
-        )
+        .prepare_cached(&format!(
+            "UPDATE tickets SET sync = 2, sync_error = ?2, sync_changed_at = ?3 FROM events e
+             WHERE tickets.sync = 0 AND e.id = ?1 AND e.tenant = tickets.tenant AND e.ticket_id = tickets.ticket_id
+             AND {IS_WRITTEN_BACK}"
+        ))
         .and_then(|mut statement| statement.execute(params![lease.event.as_str(), reason, now.as_millis()]))
         .map_err(explain)?;
     // When the lease does not hold, its error undoes all of this.
@@ -63,11 +68,12 @@ pub(super) fn revive(connection: &Connection, tenant: &TenantId, id: &EventId) -
             key,
         )?;
         // A write-back that is tried again is no failed one any more.
-        connection.execute(
-            "UPDATE tickets SET sync = 0 WHERE sync = 2 AND tenant = ?1 AND ticket_id =
-             (SELECT ticket_id FROM events WHERE tenant = ?1 AND id = ?2 AND detail_type = 'TicketRouted')",
-            key,
-        )?;
+        let sql = format!(
+            "UPDATE tickets SET sync = 0 FROM events e
+             WHERE tickets.sync = 2 AND e.tenant = ?1 AND e.id = ?2 AND e.tenant = tickets.tenant
+             AND e.ticket_id = tickets.ticket_id AND {IS_WRITTEN_BACK}"
+        );
+        connection.execute(&sql, key)?;
         connection.execute("DELETE FROM dead_letters WHERE tenant = ?1 AND event = ?2", key)?;
         Ok(queued > 0)
     };
@@ -77,12 +83,13 @@ pub(super) fn revive(connection: &Connection, tenant: &TenantId, id: &EventId) -
 pub(super) fn discard(connection: &Connection, tenant: &TenantId, id: &EventId) -> Result<bool> {
     let key = params![tenant.as_str(), id.as_str()];
     let work = || {
-        // Else the sweep would find the ticket unfinished and queue it again.
-        connection.execute(
-            "UPDATE tickets SET dropped = 1 WHERE tenant = ?1 AND ticket_id =
-             (SELECT ticket_id FROM dead_letters WHERE tenant = ?1 AND event = ?2)",
-            key,
-        )?;
+        // Else the sweep would find the ticket unfinished and queue it again. A superseded write-back is no reason to stop.
+        let sql = format!(
+            "UPDATE tickets SET dropped = 1 FROM dead_letters d JOIN events e ON e.id = d.event
+             WHERE d.tenant = ?1 AND d.event = ?2 AND e.tenant = tickets.tenant AND e.ticket_id = tickets.ticket_id
+             AND (e.detail_type = 'TicketReceived' OR {IS_WRITTEN_BACK})"
+        );
+        connection.execute(&sql, key)?;
         connection.execute("DELETE FROM dead_letters WHERE tenant = ?1 AND event = ?2", key)
     };
     work().map(|removed| removed > 0).map_err(explain)
@@ -103,7 +110,8 @@ pub(super) fn replay(connection: &Connection, tenant: &TenantId, filter: &EventF
     let sql = format!(
         "INSERT INTO jobs (event, tenant, ticket_id)
          SELECT e.id, e.tenant, e.ticket_id FROM events e
-         WHERE {conditions} AND e.detail_type IN ('TicketReceived', 'TicketRouted')
+         WHERE {conditions} AND (e.detail_type IN ('TicketReceived', 'TicketRouted')
+             OR e.detail_type = 'TicketReviewed' AND json_extract(e.detail, '$.write_back'))
          AND NOT EXISTS (SELECT 1 FROM jobs j WHERE j.event = e.id)
          AND NOT EXISTS (SELECT 1 FROM dead_letters d WHERE d.event = e.id)
          ORDER BY e.id LIMIT {}",

@@ -47,7 +47,12 @@ impl Query {
             }
         }
         if let Some(review) = filter.review {
-            conditions.push(format!("review = {}", i32::from(review == ReviewState::Waiting)));
+            let condition = match review {
+                ReviewState::NotNeeded => "review = 0 AND reviewed = 0",
+                ReviewState::Waiting => rows::WAITS_FOR_REVIEW,
+                ReviewState::Done => "reviewed = 1",
+            };
+            conditions.push(condition.to_owned());
         }
         if let Some(status) = filter.status {
             conditions.push(format!("routed = {}", i32::from(status == TicketStatus::Routed)));

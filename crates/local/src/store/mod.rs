@@ -2,6 +2,8 @@
 
 mod accept;
 mod list;
+mod review;
+mod review_queue;
 pub(crate) mod rows;
 mod settle;
 
@@ -22,8 +24,8 @@ use switchboard_core::{
     event::Event,
     ids::{CustomerId, DecisionId, KeyId, TicketId},
     ports::{
-        Accepted, Clock, Decided, KeyRecord, Lease, NewTicket, Page, PastDecision, SyncChange, TenantScope, TicketFile,
-        TicketFilter, TicketStore, TicketSummary,
+        Accepted, Clock, Decided, KeyRecord, Lease, NewReview, NewTicket, Page, PastDecision, Recorded, ReviewFilter,
+        ReviewQueue, SyncChange, TenantScope, TicketFile, TicketFilter, TicketStore, TicketSummary,
     },
     tickets::Decision,
 };
@@ -40,7 +42,7 @@ const KEY_CACHE_KEYS: u64 = 10_000;
 /// Keys as they were found, absent ones too, each with the time of its look-up.
 pub(crate) type KeyCache = Cache<KeyId, (Duration, Option<KeyRecord>)>;
 
-/// One SQLite file behind the ports `TicketStore`, `EventQueue`, `KeyStore` and `CustomerStore`.
+/// One SQLite file behind the ports `TicketStore`, `EventQueue`, `ExampleStore`, `KeyStore` and `CustomerStore`.
 pub struct SqliteStore {
     pub(crate) db: Database,
     pub(crate) clock: Arc<dyn Clock>,
@@ -81,6 +83,14 @@ impl SqliteStore {
         self.tokens.fetch_add(1, Ordering::Relaxed) + 1
     }
 
+    /// Refuses what comes from outside while the disk is full.
+    pub(crate) fn need_room(&self) -> Result<()> {
+        if self.db.reserve.has_room(self.clock.monotonic()) {
+            return Ok(());
+        }
+        Err(Error::new(ErrorKind::StorageFull, "the disk is full; what was accepted before is worked off"))
+    }
+
     /// The time for leases, in milliseconds: monotonic, so that a jump of the wall clock steals none.
     pub(crate) fn lease_clock(&self) -> i64 {
         i64::try_from(self.clock.monotonic().as_millis()).unwrap_or(i64::MAX)
@@ -90,9 +100,7 @@ impl SqliteStore {
 #[async_trait]
 impl TicketStore for SqliteStore {
     async fn accept(&self, scope: &TenantScope, tickets: Vec<NewTicket>) -> Result<Vec<Result<Accepted>>> {
-        if !self.db.reserve.has_room(self.clock.monotonic()) {
-            return Err(Error::new(ErrorKind::StorageFull, "the disk is full; what was accepted before is worked off"));
-        }
+        self.need_room()?;
         let tenant = scope.tenant().clone();
         let outcomes = self.db.writer.write(move |connection| accept::accept(connection, &tenant, tickets)).await?;
         self.queued.notify_one();
@@ -138,6 +146,25 @@ impl TicketStore for SqliteStore {
         let decided = self.db.writer.write(move |connection| work.run(connection)).await?;
         self.queued.notify_one();
         Ok(decided)
+    }
+
+    async fn record_review(&self, scope: &TenantScope, new: NewReview) -> Result<Recorded> {
+        self.need_room()?;
+        let work = review::Record { tenant: scope.tenant().clone(), record: rows::to_json(&new.review)?, new };
+        let recorded = self.db.writer.write(move |connection| work.run(connection)).await?;
+        self.queued.notify_one();
+        Ok(recorded)
+    }
+
+    async fn review_queue(
+        &self,
+        scope: &TenantScope,
+        filter: &ReviewFilter,
+        cursor: Option<&str>,
+        limit: u32,
+    ) -> Result<ReviewQueue> {
+        let query = review_queue::Query::new(scope.tenant(), filter, cursor, limit, self.clock.now())?;
+        self.db.read(move |connection| query.run(connection)).await
     }
 
     async fn record_sync(

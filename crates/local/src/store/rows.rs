@@ -7,15 +7,17 @@ use switchboard_core::{
     event::{Event, EventDetail},
     ids::{CustomerId, TenantId, TicketId},
     ports::{PastDecision, ReviewState, TicketFile, TicketStatus, TicketSummary},
-    tickets::{Decision, PriorityLevel, Severity, SyncState, SyncStatus, Ticket, TicketRecord},
+    tickets::{Decision, PriorityLevel, Severity, SyncState, SyncStatus, Ticket, TicketRecord, review::Review},
     time::Timestamp,
 };
 
 use crate::db::corrupt;
 
 /// The columns that [`summary`] reads, in its order.
-pub(super) const SUMMARY_COLUMNS: &str =
-    "id, ticket_id, customer_id, accepted_at, routed, team, category, priority, score, confidence, review, sync";
+pub(super) const SUMMARY_COLUMNS: &str = "id, ticket_id, customer_id, accepted_at, routed, team, category, priority, score, confidence, review, reviewed, sync";
+
+/// Which tickets wait for review: the condition of the indexes for them.
+pub(super) const WAITS_FOR_REVIEW: &str = "review = 1 AND reviewed = 0";
 
 pub(crate) fn to_json(value: &impl Serialize) -> Result<String> {
     serde_json::to_string(value)
@@ -39,7 +41,7 @@ pub(crate) fn time(row: &Row<'_>, column: &str) -> rusqlite::Result<Timestamp> {
     row.get(column).map(Timestamp::from_millis)
 }
 
-fn optional<T>(row: &Row<'_>, column: &str) -> rusqlite::Result<Option<T>>
+pub(crate) fn optional<T>(row: &Row<'_>, column: &str) -> rusqlite::Result<Option<T>>
 where
     T: std::str::FromStr,
     T::Err: std::error::Error + Send + Sync + 'static,
@@ -54,7 +56,7 @@ pub(crate) fn code<T: PartialEq>(all: &[T], value: &T) -> i64 {
     all.iter().position(|one| one == value).and_then(|at| i64::try_from(at).ok()).unwrap_or(i64::MAX)
 }
 
-fn word<T: Copy>(all: &[T], row: &Row<'_>, column: &str) -> rusqlite::Result<Option<T>> {
+pub(crate) fn word<T: Copy>(all: &[T], row: &Row<'_>, column: &str) -> rusqlite::Result<Option<T>> {
     let at: Option<u32> = row.get(column)?;
     Ok(at.and_then(|at| all.get(at as usize).copied()))
 }
@@ -73,15 +75,20 @@ pub(super) fn ticket_file(
     id: &TicketId,
 ) -> rusqlite::Result<Option<TicketFile>> {
     let mut statement = connection.prepare_cached(
-        "SELECT t.sync, t.sync_failures, t.sync_receipt, t.sync_error, t.sync_changed_at, r.record, d.record AS decision
+        "SELECT t.sync, t.sync_failures, t.sync_receipt, t.sync_error, t.sync_changed_at,
+         coalesce(t.sync_of, t.decision_id) AS sync_of, r.record, d.record AS decision, v.record AS review
          FROM tickets t JOIN ticket_records r ON r.ticket = t.id LEFT JOIN decisions d ON d.ticket = t.id
+         LEFT JOIN reviews v ON v.ticket = t.id
          WHERE t.tenant = ?1 AND t.ticket_id = ?2",
     )?;
     let read = |row: &Row<'_>| {
         let decision = row.get_ref("decision")?.as_str_or_null()?;
+        let review = row.get_ref("review")?.as_str_or_null()?;
         Ok(TicketFile {
             ticket: ticket(row.get_ref("record")?.as_str()?)?,
             decision: decision.map(|text| from_json::<Decision>("decision", text)).transpose()?,
+            review: review.map(|text| from_json::<Review>("review", text)).transpose()?,
+            sync_of: optional(row, "sync_of")?,
             sync: SyncState {
                 status: sync_status(row)?,
                 failed_attempts: row.get("sync_failures")?,
@@ -130,7 +137,11 @@ pub(super) fn summary(row: &Row<'_>) -> rusqlite::Result<TicketSummary> {
         priority_level: word(PriorityLevel::ALL, row, "priority")?,
         priority_score: row.get("score")?,
         confidence_score: row.get("confidence")?,
-        review_state: if row.get("review")? { ReviewState::Waiting } else { ReviewState::NotNeeded },
+        review_state: match (row.get("reviewed")?, row.get("review")?) {
+            (true, _) => ReviewState::Done,
+            (false, true) => ReviewState::Waiting,
+            (false, false) => ReviewState::NotNeeded,
+        },
         sync_status: sync_status(row)?,
     })
 }

@@ -98,7 +98,7 @@ impl RecordSync {
                 .prepare_cached(
                     "UPDATE tickets SET sync = ?4, sync_receipt = ?5, sync_error = coalesce(?6, sync_error),
                      sync_failures = sync_failures + (?6 IS NOT NULL), sync_changed_at = ?7
-                     WHERE tenant = ?1 AND ticket_id = ?2 AND decision_id = ?3",
+                     WHERE tenant = ?1 AND ticket_id = ?2 AND coalesce(sync_of, decision_id) = ?3",
                 )?
                 .execute(params![
                     self.tenant.as_str(),

@@ -3,7 +3,7 @@ use std::{path::Path, sync::Arc};
 use async_trait::async_trait;
 use switchboard_core::{
     ids::{DecisionId, SecretName, TicketId},
-    ports::{self, Clock, CustomerStore, Desk, TenantSource},
+    ports::{self, Clock, CustomerStore, Desk, ExampleStore, TenantSource},
     tenants::Tenant,
 };
 use switchboard_local::{FolderDesk, FolderSecrets, FolderTenants, Role, SqliteStore, SystemClock, SystemIds};
@@ -33,7 +33,7 @@ async fn fresh<T: 'static>(wrap: fn(Arc<SqliteStore>, Arc<FixedClock>) -> T) -> 
 }
 
 fn stores(store: Arc<SqliteStore>, clock: Arc<FixedClock>) -> Stores {
-    Stores { store: store.clone(), queue: store, clock }
+    Stores { store: store.clone(), queue: store.clone(), examples: store, clock }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -54,6 +54,11 @@ async fn key_store() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn customer_store() {
     contracts::customer_store(async || fresh(|store, _| store as Arc<dyn CustomerStore>).await).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn example_store() {
+    contracts::example_store(async || fresh(|store, _| store as Arc<dyn ExampleStore>).await).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -5,6 +5,7 @@ mod contracts;
 mod maintenance;
 mod path;
 mod process;
+mod reviews;
 mod secrets;
 mod status;
 mod tenants;

@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
@@ -35,8 +35,10 @@ use tempfile::TempDir;
 use crate::contracts::open;
 
 /// Fails so often, that way, and then takes updates.
-struct MoodyDesk {
-    failures: AtomicUsize,
+pub(crate) struct MoodyDesk {
+    pub(crate) failures: AtomicUsize,
+    /// The updates taken.
+    pub(crate) taken: Mutex<Vec<DeskUpdate>>,
     kind: ErrorKind,
     retry: Retry,
 }
@@ -48,7 +50,10 @@ impl Desk for MoodyDesk {
         let left = self.failures.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
         match left {
             Ok(_) => Err(Error::new(self.kind, "the desk is in a mood").with_retry(self.retry)),
-            Err(_) => Ok(DeskReceipt { text: format!("ticket {} updated", update.ticket_id) }),
+            Err(_) => {
+                self.taken.lock().unwrap().push(update.clone());
+                Ok(DeskReceipt { text: format!("ticket {} updated", update.ticket_id) })
+            }
         }
     }
 }
@@ -66,22 +71,24 @@ impl TenantSource for OneTenant {
     }
 }
 
-struct Bench {
-    _folder: TempDir,
-    app: TestApp,
-    clock: Arc<FixedClock>,
-    store: Arc<SqliteStore>,
-    scope: TenantScope,
+pub(crate) struct Bench {
+    pub(crate) folder: TempDir,
+    pub(crate) app: TestApp,
+    pub(crate) clock: Arc<FixedClock>,
+    pub(crate) store: Arc<SqliteStore>,
+    pub(crate) scope: TenantScope,
+    pub(crate) desk: Arc<MoodyDesk>,
 }
 
 impl Bench {
-    async fn with_desk(failures: usize, kind: ErrorKind, retry: Retry) -> Self {
+    pub(crate) async fn with_desk(failures: usize, kind: ErrorKind, retry: Retry) -> Self {
         let folder = TempDir::new().unwrap();
         let clock = Arc::new(FixedClock::new());
         let store = open(folder.path(), &clock);
         let tenant = Arc::new(sample::tenant());
         let scope = TenantScope::of_tenant(&tenant);
         store.put_customers(&scope, vec![sample::stored_customer(1)]).await.unwrap();
+        let desk = Arc::new(MoodyDesk { failures: failures.into(), taken: Mutex::default(), kind, retry });
         let app = App {
             tenants: Arc::new(OneTenant(tenant)),
             tickets: store.clone(),
@@ -96,16 +103,17 @@ impl Bench {
                 http: Arc::new(FileStatus::new(folder.path().to_owned())),
             }),
             classifier: Arc::new(NearestExample::new()),
-            desk: Arc::new(MoodyDesk { failures: failures.into(), kind, retry }),
+            desk: desk.clone(),
+            examples: store.clone(),
             keys: store.clone(),
             clock: clock.clone(),
             ids: Arc::new(SeededIds::new(7)),
             retry_delays: RETRY_DELAYS.into(),
         };
-        Self { _folder: folder, app: TestApp::new(app), clock, store, scope }
+        Self { folder, app: TestApp::new(app), clock, store, scope, desk }
     }
 
-    async fn send(&self, change: impl FnOnce(&mut serde_json::Value)) -> Result<Receipt, NotAccepted> {
+    pub(crate) async fn send(&self, change: impl FnOnce(&mut serde_json::Value)) -> Result<Receipt, NotAccepted> {
         let mut body = json!({
             "ticket_id": "T-1",
             "customer_id": sample::customer(1).customer_id,
@@ -117,7 +125,7 @@ impl Bench {
         accept(&self.app, &self.scope, &self.app.correlation_id(), None, vec![draft]).await.unwrap().remove(0)
     }
 
-    async fn ticket(&self) -> TicketView {
+    pub(crate) async fn ticket(&self) -> TicketView {
         let id: TicketId = "T-1".parse().unwrap();
         self.app.tickets.ticket(&self.scope, &id).await.unwrap().unwrap().into()
     }

@@ -8,10 +8,10 @@ use switchboard_core::{
     ids::TicketId,
     limits,
     ports::{
-        Accepted, Clock, DeadLetter, Decided, EventFilter, Lease, Leased, NewTicket, SyncChange, TenantScope,
-        TicketFile,
+        Accepted, Clock, DeadLetter, Decided, EventFilter, Lease, Leased, NewReview, NewTicket, Recorded, SyncChange,
+        TenantScope, TicketFile,
     },
-    tickets::{Decision, Ticket},
+    tickets::{Decision, Ticket, review::Review},
     time::Timestamp,
 };
 
@@ -161,6 +161,14 @@ impl Bench {
         let decision = sample::decision(ticket, self.ids.as_ref());
         self.decide(scope, ticket, &decision, &received.lease).await;
         (decision, self.lease_only("after decide").await)
+    }
+
+    /// Stores a review of acme's, which nobody has overtaken; gives the review.
+    pub(crate) async fn record_review(&self, new: NewReview) -> Review {
+        let review = new.review.clone();
+        let recorded = expect_ok("record_review", self.store.record_review(&self.acme, new).await);
+        expect_eq("a review that replaces the newest one", recorded, Recorded::New);
+        review
     }
 
     /// Records what the write-back of acme's `ticket` came to, with the event that belongs to it; gives that event.

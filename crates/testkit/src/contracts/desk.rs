@@ -86,6 +86,7 @@ pub fn desk_update(ticket: &TicketId, n: u64) -> DeskUpdate {
     let ids = SeededIds::new(n);
     DeskUpdate {
         decision_id: DecisionId::from_ulid(ids.ulid(start())),
+        reviewed: None,
         ticket_id: ticket.clone(),
         team: parsed("support"),
         priority: PriorityLevel::High,
@@ -93,6 +94,7 @@ pub fn desk_update(ticket: &TicketId, n: u64) -> DeskUpdate {
         confidence: 0.8712,
         requires_manual_review: true,
         tags: vec!["switchboard".to_owned(), "category_outage".to_owned(), "needs_review".to_owned()],
+        remove_tags: Vec::new(),
         note: "Assigned to Support: the words say \u{201c}outage\u{201d}.\nPlease review: not sure".to_owned(),
         decided_at: start(),
         correlation_id: parsed("req-1"),

@@ -12,6 +12,7 @@ pub mod customer_directory;
 pub mod customer_store;
 pub mod desk;
 pub mod event_queue;
+pub mod example_store;
 mod expect;
 pub mod ids;
 pub mod kept_customers;
@@ -33,7 +34,7 @@ use std::{
 };
 
 use futures_util::{FutureExt, future::BoxFuture};
-use switchboard_core::ports::{EventQueue, TicketStore};
+use switchboard_core::ports::{EventQueue, ExampleStore, TicketStore};
 
 use crate::world::FixedClock;
 
@@ -42,6 +43,7 @@ pub use clock::clock;
 pub use customer_directory::customer_directory;
 pub use customer_store::customer_store;
 pub use event_queue::event_queue;
+pub use example_store::example_store;
 pub use ids::ids;
 pub use kept_customers::kept_customers;
 pub use key_store::key_store;
@@ -87,13 +89,15 @@ impl<T> Deref for UnderTest<T> {
     }
 }
 
-/// What the suites of tickets and events need: both ports on the same data, and the clock that they go by.
+/// What the suites of tickets and events need: their ports on the same data, and the clock that they go by.
 pub struct Stores {
     /// Tickets and decisions.
     pub store: Arc<dyn TicketStore>,
     /// The events that the store writes.
     pub queue: Arc<dyn EventQueue>,
-    /// The clock of both, for the wall time and for the end of leases.
+    /// What the reviews of the store teach.
+    pub examples: Arc<dyn ExampleStore>,
+    /// The clock of all, for the wall time and for the end of leases.
     pub clock: Arc<FixedClock>,
 }
 

@@ -1,12 +1,13 @@
 use axum::{
     Json,
-    extract::{Path, State},
+    extract::{Path, State, rejection::PathRejection},
 };
-use switchboard_core::{access::Scope, error::PublicCode, ids::TicketId, tickets::view::TicketView};
+use switchboard_core::{access::Scope, tickets::view::TicketView};
 
+use super::ticket_id;
 use crate::{HttpState, Problem, auth::Caller};
 
-/// Read a ticket, its decision, and what happened to it
+/// Read a ticket, its decision and review, and what happened to it
 #[utoipa::path(
     get, path = "/tickets/{ticket_id}", tag = "tickets",
     params(("ticket_id" = String, Path, description = "The ticket, as your system names it.")),
@@ -22,12 +23,10 @@ use crate::{HttpState, Problem, auth::Caller};
 pub(crate) async fn show_ticket(
     State(state): State<HttpState>,
     Caller(principal): Caller,
-    path: Result<Path<String>, axum::extract::rejection::PathRejection>,
+    path: Result<Path<String>, PathRejection>,
 ) -> Result<Json<TicketView>, Problem> {
     let scope = principal.allow(Scope::TicketsRead)?;
-    let Path(id) = path.map_err(|_| Problem::invalid_parameter("ticket_id", "must be valid UTF-8"))?;
-    let unknown = || Problem::new(PublicCode::NotFound, "there is no ticket of this id; GET /tickets lists them");
-    let id: TicketId = id.parse().map_err(|_| unknown())?;
-    let file = state.app().tickets.ticket(&scope, &id).await?.ok_or_else(unknown)?;
+    let id = ticket_id(path)?;
+    let file = state.app().tickets.ticket(&scope, &id).await?.ok_or_else(Problem::unknown_ticket)?;
     Ok(Json(file.into()))
 }

@@ -3,7 +3,13 @@ use std::{
     time::Duration,
 };
 
-use switchboard_core::{error::ErrorKind, event::Event, ids::EventId, limits, ports::Leased};
+use switchboard_core::{
+    error::ErrorKind,
+    event::Event,
+    ids::EventId,
+    limits,
+    ports::{Ids, Leased},
+};
 
 use crate::{
     contracts::{
@@ -43,6 +49,29 @@ pub(super) async fn max_is_kept(bench: Bench) {
         all.extend(leased);
     }
     expect_same_events("the events leased", &sorted(all), &events);
+}
+
+/// An effect that is on its way must not be overtaken by the one that is to follow it.
+pub(super) async fn events_of_one_ticket_are_leased_one_at_a_time(bench: Bench) {
+    let (ticket, other) = (sample::ticket(1), sample::ticket(2));
+    let (decision, routed) = bench.routed(&bench.acme, &ticket).await;
+    let ids = bench.ids.as_ref();
+    let first = bench.record_review(sample::review(&bench.acme, &ticket, &decision, ids)).await;
+    let mut second = first.clone();
+    second.review_id = switchboard_core::ids::DecisionId::from_ulid(ids.ulid(second.at));
+    bench.record_review(sample::review_again(&bench.acme, &ticket, second, Some(&first), true, ids)).await;
+    let received = bench.accept(&bench.acme, other).await;
+    let theirs = bench.accept(&bench.globex, ticket.clone()).await;
+    let leased = sorted(bench.lease(10).await);
+    expect_same_events("leased beside the ticket's first event: those of other tickets", &leased, &[received, theirs]);
+    let at = bench.now().plus(DAY);
+    expect_ok("retry", bench.queue.retry(&routed.lease, at, "it failed").await);
+    for what in ["while the first one waits for its retry", "after the second one"] {
+        let next = bench.lease_only(what).await;
+        expect_eq("the event", next.event.detail.detail_type(), "TicketReviewed");
+        bench.expect_nothing_due("while an event of the ticket is in hand").await;
+        bench.complete(&next.lease).await;
+    }
 }
 
 pub(super) async fn events_of_all_tenants_are_leased(bench: Bench) {

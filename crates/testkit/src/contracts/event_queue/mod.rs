@@ -17,6 +17,7 @@ pub async fn event_queue(make: impl AsyncFn() -> UnderTest<Stores>) {
         [
             leases::each_event_is_leased_once,
             leases::max_is_kept,
+            leases::events_of_one_ticket_are_leased_one_at_a_time,
             leases::events_of_all_tenants_are_leased,
             leases::tokens_grow,
             leases::an_expired_lease_comes_again_as_interrupted,

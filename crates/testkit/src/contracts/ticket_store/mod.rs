@@ -6,6 +6,8 @@ mod history;
 mod list;
 mod paging;
 mod repeat;
+mod review;
+mod review_queue;
 mod sync;
 
 use super::{Stores, UnderTest, bench::Bench, run_checks};
@@ -50,6 +52,27 @@ pub async fn ticket_store(make: impl AsyncFn() -> UnderTest<Stores>) {
             sync::success_after_a_revival,
             sync::a_lost_lease_writes_nothing,
             sync::every_outcome_outlives_a_restart,
+            review::a_review_stands_beside_the_decision,
+            review::a_review_that_is_no_news_leaves_the_write_back_alone,
+            review::a_review_begins_the_write_back_anew,
+            review::another_review_takes_its_place,
+            review::an_overtaken_review_writes_nothing,
+            review::side_by_side_one_is_first,
+            review::a_superseded_write_back_records_nothing,
+            review::a_superseded_dead_letter_leaves_the_ticket_alone,
+            review::a_review_that_fails_for_good_is_revived,
+            review::a_ticket_without_decision_takes_no_review,
+            review::a_foreign_tenant_reviews_nothing,
+            review::lists_and_history_follow_the_review,
+            review::a_review_teaches,
+            review_queue::an_empty_queue,
+            review_queue::unsure_and_frequent_first,
+            review_queue::only_the_last_thirty_days_count,
+            review_queue::what_was_reviewed_leaves_the_queue,
+            review_queue::filters_and_their_count,
+            review_queue::no_gap_and_no_double_over_its_pages,
+            review_queue::rubbish_as_cursor_is_invalid,
+            review_queue::a_foreign_tenant_sees_nothing,
             list::an_empty_list,
             list::newest_first_with_all_that_is_known,
             list::every_combination_of_filters,
