@@ -8,5 +8,6 @@ pub mod learn;
 pub mod text;
 
 pub use classify::{
-    HeldBack, NearestExample, Prediction, Reading, Stage, TextClassifier, TrainError, Trained, Training,
+    Corpus, HeldBack, LearnOptions, Learned, Meaning, NearestExample, Prediction, Reading, Stage, TextClassifier,
+    TrainError, Trained, Training, is_out_of_scope,
 };

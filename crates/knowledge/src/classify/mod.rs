@@ -1,5 +1,6 @@
 //! `classify_issue` without a model: nearest examples for the category, cues for severity and sentiment.
 
+mod corpus;
 mod cues;
 mod features;
 mod model;
@@ -18,6 +19,7 @@ use switchboard_core::{
     tickets::{CategoryProbability, Classification, Ticket},
 };
 
+pub use corpus::{Corpus, LearnOptions, Learned, Meaning, is_out_of_scope};
 pub use model::*;
 use nearest::Model;
 
