@@ -11,6 +11,7 @@ pub mod by_tenant;
 pub mod deadline;
 pub mod error;
 pub mod event;
+pub mod guard;
 pub mod ids;
 pub mod jobs;
 pub mod json;

@@ -8,7 +8,9 @@
 //! - [`Untrusted::read_as`] turns it into a [`Closed`] value: an enum, a validated id, a bounded number;
 //! - [`Untrusted::for_person`] shows it to somebody who may see it; the medium escapes it; [`shown`] is the same for a
 //!   field of a record that is shown and stored;
-//! - [`Untrusted::for_storage`] hands it to a store, which gives it back as `Untrusted`.
+//! - [`Untrusted::for_storage`] hands it to a store, which gives it back as `Untrusted`;
+//! - [`crate::guard::redact()`] covers personal data and secrets and gives a [`crate::guard::Redacted`], which may be logged and
+//!   is nothing to obey.
 
 use std::fmt;
 
@@ -41,6 +43,11 @@ impl<T> Untrusted<T> {
 }
 
 impl Untrusted<String> {
+    /// The bare text for `guard` alone, which gives out only what it has covered.
+    pub(crate) fn for_redaction(&self) -> &str {
+        &self.0
+    }
+
     /// Joins two texts with a blank line; the result is as untrusted as its parts.
     pub fn join(&self, other: &Self) -> Self {
         let mut joined = String::with_capacity(self.0.len() + other.0.len() + 2);

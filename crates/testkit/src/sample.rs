@@ -145,7 +145,7 @@ pub fn decision(ticket: &Ticket, ids: &dyn Ids) -> Decision {
         },
         entities: BTreeMap::from([(
             parsed("service_ids"),
-            vec![Entity { value: "SVC204".to_owned(), normalized: Some("SVC204".to_owned()) }],
+            vec![Entity { value: "SVC204".to_owned(), normalized: Some("SVC204".to_owned()), span: None }],
         )]),
         reasoning: "Assigned to Support: the words say \u{201c}outage\u{201d}.".to_owned(),
         requires_manual_review: false,

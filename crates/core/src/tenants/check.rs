@@ -222,7 +222,7 @@ fn compile_recognisers(config: &TenantConfig, mistakes: &mut Mistakes) -> Vec<Re
         if is_built_in(&entity.name) || !seen.insert(&entity.name) {
             mistakes.add(format!("/entities/{n}/name"), format!("entity `{}` is there already", entity.name));
         }
-        match Recogniser::new(entity.name.clone(), &entity.pattern) {
+        match Recogniser::new(entity.name.clone(), &entity.pattern, entity.sensitive) {
             Ok(recogniser) if recogniser.pattern.is_match("") => {
                 mistakes.add(format!("/entities/{n}/pattern"), "matches the empty text; make it ask for something");
             }

@@ -227,6 +227,9 @@ pub struct EntityConfig {
     pub name: EntityKind,
     /// A regular expression without look-around and back-references, so that it runs in linear time.
     pub pattern: String,
+    /// Whether what it finds is masked in decisions and covered in logs.
+    #[serde(default)]
+    pub sensitive: bool,
 }
 
 /// Where customers are looked up.

@@ -9,12 +9,14 @@ pub struct Recogniser {
     pub kind: EntityKind,
     /// How; group 1 is the value when there is one, else the whole match.
     pub pattern: Regex,
+    /// Whether what it finds must not be kept in clear.
+    pub sensitive: bool,
 }
 
 impl Recogniser {
     /// Compiles a pattern of bounded size. One search runs in linear time whatever the text.
-    pub fn new(kind: EntityKind, pattern: &str) -> Result<Self, regex::Error> {
-        Ok(Self { kind, pattern: bounded(pattern)? })
+    pub fn new(kind: EntityKind, pattern: &str, sensitive: bool) -> Result<Self, regex::Error> {
+        Ok(Self { kind, pattern: bounded(pattern)?, sensitive })
     }
 }
 

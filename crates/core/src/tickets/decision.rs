@@ -155,14 +155,29 @@ pub struct IssueClassification {
 /// Something that a recogniser found in a ticket.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Entity {
-    /// As written, at most [`crate::limits::ENTITY_CHARS`] characters.
+    /// As written, at most [`crate::limits::ENTITY_CHARS`] characters. Masked, such as `**** 1111`, where the kind is
+    /// sensitive: cards, bank accounts, tax numbers, secrets, and the tenant's own that are marked so.
     pub value: String,
     /// In one form: amounts as `49.90 USD`, phones in E.164, dates as `2026-11-20`, where that is certain.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub normalized: Option<String>,
+    /// Where it first stands. Decisions of earlier versions lack it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub span: Option<Span>,
 }
 
 impl Closed for Entity {}
+
+/// A piece of the text `subject\n\ndescription`, counted in Unicode code points from 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Span {
+    /// The first code point.
+    pub start: u32,
+    /// The code point after the last one.
+    pub end: u32,
+}
+
+impl Closed for Span {}
 
 /// One term of the priority score.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]

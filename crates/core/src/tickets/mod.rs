@@ -13,6 +13,6 @@ pub mod write_back;
 
 pub use decision::{
     CategoryProbability, Classification, DecidedBy, Decision, Entity, Finding, IssueClassification, PriorityLevel,
-    PriorityTerm, Sentiment, Severity, SyncState, SyncStatus, Tokens, ToolCall, ToolName,
+    PriorityTerm, Sentiment, Severity, Span, SyncState, SyncStatus, Tokens, ToolCall, ToolName,
 };
 pub use ticket::{Attachment, Ticket, TicketRecord};
