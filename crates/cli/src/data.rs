@@ -110,6 +110,11 @@ impl DataFolder {
         self.root.join("secrets")
     }
 
+    /// The embedding model and the tenants' trained classifiers.
+    pub(crate) fn models(&self) -> PathBuf {
+        self.root.join("models")
+    }
+
     pub(crate) fn settings(&self) -> PathBuf {
         self.root.join("switchboard.toml")
     }
