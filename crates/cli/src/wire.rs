@@ -10,9 +10,9 @@ use switchboard_core::{
     by_tenant::{CustomersByTenant, DeskByTenant, StatusByTenant},
     ports::{Clock, Ids, Secrets},
 };
-use switchboard_knowledge::NearestExample;
+use switchboard_knowledge::LocalClassifier;
 use switchboard_local::{
-    FileStatus, FolderDesk, FolderSecrets, FolderTenants, Role, SqliteStore, SystemClock, SystemIds,
+    FileStatus, FolderDesk, FolderModels, FolderSecrets, FolderTenants, Role, SqliteStore, SystemClock, SystemIds,
     load_or_make_pepper,
 };
 
@@ -22,6 +22,7 @@ use crate::{data::DataFolder, settings::Settings};
 pub(crate) struct Wired {
     pub(crate) app: App,
     pub(crate) store: Arc<SqliteStore>,
+    pub(crate) classifier: Arc<LocalClassifier>,
     pub(crate) tenants: Arc<FolderTenants>,
     pub(crate) secrets: Arc<FolderSecrets>,
     pub(crate) pepper: Pepper,
@@ -42,6 +43,7 @@ pub(crate) fn wire(data: &DataFolder, settings: &Settings, role: Role) -> Result
         Outbound::new(OutboundPolicy { allow_hosts: settings.outbound.allow_hosts.clone() })
             .context("the outbound HTTP client cannot start")?,
     );
+    let classifier = Arc::new(LocalClassifier::new(training_threads()));
     let app = App {
         tenants: tenants.clone(),
         tickets: store.clone(),
@@ -55,7 +57,9 @@ pub(crate) fn wire(data: &DataFolder, settings: &Settings, role: Role) -> Result
             file: Arc::new(FileStatus::new(tenants_folder.clone())),
             http: Arc::new(HttpStatus::new(outbound.clone(), known_secrets.clone(), clock.clone())),
         }),
-        classifier: Arc::new(NearestExample::new()),
+        classifier: classifier.clone(),
+        learner: classifier.clone(),
+        models: Arc::new(FolderModels::new(data.models().join("tenants"))),
         desk: Arc::new(DeskByTenant {
             folder: Arc::new(FolderDesk::new(tenants_folder)),
             webhook: Arc::new(WebhookDesk::new(outbound.clone(), known_secrets.clone(), clock.clone())),
@@ -67,5 +71,10 @@ pub(crate) fn wire(data: &DataFolder, settings: &Settings, role: Role) -> Result
         ids,
         retry_delays: RETRY_DELAYS.into(),
     };
-    Ok(Wired { app, store, tenants, secrets, pepper })
+    Ok(Wired { app, store, classifier, tenants, secrets, pepper })
+}
+
+/// Half of the processors: a training in the server must leave room for its tickets.
+fn training_threads() -> usize {
+    std::thread::available_parallelism().map_or(1, |all| all.get().div_ceil(2))
 }

@@ -5,8 +5,8 @@ use std::{sync::Arc, time::Duration};
 use crate::{
     ids::{CorrelationId, DecisionId, EventId},
     ports::{
-        Classifier, Clock, CustomerDirectory, Desk, EventQueue, ExampleStore, Ids, KeyStore, ServiceStatus,
-        TenantSource, TicketStore,
+        Classifier, Clock, CustomerDirectory, Desk, EventQueue, ExampleStore, Ids, KeyStore, Learner, ModelStore,
+        ServiceStatus, TenantSource, TicketStore,
     },
 };
 
@@ -25,6 +25,10 @@ pub struct App {
     pub status: Arc<dyn ServiceStatus>,
     /// What a ticket is about.
     pub classifier: Arc<dyn Classifier>,
+    /// Trains the classifier's models.
+    pub learner: Arc<dyn Learner>,
+    /// Trained models.
+    pub models: Arc<dyn ModelStore>,
     /// Ticketing systems.
     pub desk: Arc<dyn Desk>,
     /// What classifiers learn from.

@@ -122,6 +122,10 @@ id!(
     EventId, is_ulid, "must be a ULID"
 );
 id!(
+    /// A trained model; versions sort by time.
+    ModelVersion, is_ulid, "must be a ULID"
+);
+id!(
     /// The public part of an API key.
     KeyId, is_key_id, "must be 16 of 0-9 and a-f"
 );
@@ -173,7 +177,7 @@ macro_rules! from_ulid {
     };
 }
 
-from_ulid!(DecisionId, EventId, CorrelationId);
+from_ulid!(DecisionId, EventId, CorrelationId, ModelVersion);
 
 impl From<TicketId> for ExampleId {
     fn from(id: TicketId) -> Self {

@@ -15,6 +15,7 @@ pub mod guard;
 pub mod ids;
 pub mod jobs;
 pub mod json;
+pub mod learning;
 pub mod limits;
 pub mod ports;
 pub mod tenants;

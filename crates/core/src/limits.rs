@@ -80,3 +80,9 @@ pub const EVENT_RETENTION: Duration = Duration::from_secs(7 * 24 * 3600);
 pub const TENANT_CONFIG_BYTES: usize = 4 * 1024 * 1024;
 /// Bytes that one tenant's pattern may take when compiled.
 pub const PATTERN_BYTES: usize = 1024 * 1024;
+/// Examples of one page when a model is trained.
+pub const PAGE_EXAMPLES: u32 = 1_000;
+/// Examples that a model learns from: the newest; more would take minutes and gigabytes.
+pub const EXAMPLES_TO_LEARN: usize = 50_000;
+/// Examples beside the configuration's from which on a tenant's first model is trained by itself.
+pub const EXAMPLES_FOR_A_MODEL: u64 = 50;

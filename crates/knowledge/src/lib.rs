@@ -1,4 +1,4 @@
-//! What Switchboard reads out of text, CPU-bound and without I/O. Today that is [`NearestExample`], which classifies
+//! What Switchboard reads out of text, CPU-bound and without I/O. [`LocalClassifier`] classifies
 //! tickets by the tenant's own categories, descriptions and examples. It knows the core and nothing of storage or HTTP.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
@@ -8,6 +8,6 @@ pub mod learn;
 pub mod text;
 
 pub use classify::{
-    Corpus, HeldBack, LearnOptions, Learned, Meaning, NearestExample, Prediction, Reading, Stage, TextClassifier,
-    TrainError, Trained, Training, is_out_of_scope,
+    ArtifactError, Corpus, HeldBack, LearnOptions, Learned, LocalClassifier, Meaning, Prediction, Reading, Stage,
+    TextClassifier, TrainError, Trained, Training, is_out_of_scope, tone,
 };

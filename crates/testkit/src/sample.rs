@@ -142,6 +142,7 @@ pub fn decision(ticket: &Ticket, ids: &dyn Ids) -> Decision {
                 CategoryProbability { category: parsed("outage"), probability: 0.8712 },
                 CategoryProbability { category: parsed("invoice"), probability: 0.1288 },
             ],
+            certainty: None,
         },
         entities: BTreeMap::from([(
             parsed("service_ids"),

@@ -12,6 +12,7 @@ mod customers;
 mod desk;
 mod examples;
 mod keys;
+mod models;
 mod queue;
 mod status;
 mod store;
@@ -23,6 +24,7 @@ pub use customers::{Customer, CustomerDirectory, CustomerStore, StoredCustomer};
 pub use desk::{Desk, DeskReceipt, DeskUpdate};
 pub use examples::{Added, Example, ExampleCounts, ExampleSource, ExampleStore};
 pub use keys::{KeyRecord, KeyStore};
+pub use models::{Learner, ModelStore};
 pub use queue::{DeadLetter, EventFilter, EventQueue, Lease, Leased, QueueDepth};
 pub use status::{Outage, ServiceStatus, StatusReport};
 pub use store::{

@@ -161,8 +161,18 @@ fn check_numbers(config: &TenantConfig, mistakes: &mut Mistakes) {
             mistakes.add(format!("/service_levels/{n}/urgency"), "must be from 0 to 1");
         }
     }
-    if !(0.0..=1.0).contains(&config.review.min_confidence) {
-        mistakes.add("/review/min_confidence", "must be from 0 to 1");
+    for (name, number) in
+        [("after_reviews", config.learning.after_reviews), ("every_hours", config.learning.every_hours)]
+    {
+        if number == 0 {
+            mistakes.add(
+                format!("/learning/{name}"),
+                "must be at least 1; to train by hand only, set `automatic` to false",
+            );
+        }
+    }
+    if !(0.0..=1.0).contains(&config.review.precision) {
+        mistakes.add("/review/precision", "must be from 0 to 1, such as 0.97");
     }
 }
 

@@ -35,6 +35,9 @@ pub struct TenantConfig {
     /// When a person should look.
     #[serde(default)]
     pub review: ReviewConfig,
+    /// When the classifier is trained again.
+    #[serde(default)]
+    pub learning: LearningConfig,
     /// Kinds of entities beside the built-in ones.
     #[serde(default)]
     pub entities: Vec<EntityConfig>,
@@ -209,13 +212,33 @@ pub struct ServiceLevelConfig {
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ReviewConfig {
-    /// A routing that is less sure than this wants review; 0 to 1.
-    pub min_confidence: f64,
+    /// How often what is routed without a person should be right, such as 0.97. The confidence that this takes is learned
+    /// from held-back examples; a routing that is less sure wants review. From 0 (nothing is reviewed for its confidence)
+    /// to 1.
+    pub precision: f64,
 }
 
 impl Default for ReviewConfig {
     fn default() -> Self {
-        Self { min_confidence: 0.6 }
+        Self { precision: 0.9 }
+    }
+}
+
+/// When the tenant's classifier is trained again, in the server.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct LearningConfig {
+    /// Whether it is.
+    pub automatic: bool,
+    /// After so many reviews since the last training.
+    pub after_reviews: u32,
+    /// After so many hours, when there is anything new.
+    pub every_hours: u32,
+}
+
+impl Default for LearningConfig {
+    fn default() -> Self {
+        Self { automatic: true, after_reviews: 50, every_hours: 24 }
     }
 }
 

@@ -11,8 +11,9 @@ use std::collections::HashMap;
 use sha2::{Digest, Sha256};
 
 pub use config::{
-    CategoryConfig, CustomersConfig, DeskConfig, EntityConfig, LevelsConfig, PriorityConfig, ReviewConfig,
-    RuleConditions, RuleConfig, ServiceLevelConfig, ServiceStatusConfig, TeamConfig, TenantConfig, WeightsConfig,
+    CategoryConfig, CustomersConfig, DeskConfig, EntityConfig, LearningConfig, LevelsConfig, PriorityConfig,
+    ReviewConfig, RuleConditions, RuleConfig, ServiceLevelConfig, ServiceStatusConfig, TeamConfig, TenantConfig,
+    WeightsConfig,
 };
 pub use recogniser::Recogniser;
 

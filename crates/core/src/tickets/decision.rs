@@ -105,25 +105,6 @@ words! {
     }
 }
 
-/// What a classifier says of a ticket.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Classification {
-    /// The categories with their calibrated probabilities, most probable first; never empty.
-    pub categories: Vec<CategoryProbability>,
-    /// How bad it is.
-    pub severity: Severity,
-    /// Why, in the classifier's own words: never the customer's.
-    pub severity_reason: String,
-    /// How the customer feels.
-    pub sentiment: Sentiment,
-    /// The language, when it can be told.
-    pub language: Option<Language>,
-    /// The classifier and its version.
-    pub model: String,
-}
-
-impl Closed for Classification {}
-
 /// A category with its probability.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct CategoryProbability {
@@ -150,6 +131,25 @@ pub struct IssueClassification {
     pub language: Option<Language>,
     /// The most probable categories, most probable first.
     pub probabilities: Vec<CategoryProbability>,
+    /// How sure the other answers are; absent in decisions of earlier versions and when the classifier failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certainty: Option<Certainty>,
+}
+
+/// How sure a classifier is of what it says beside the category, each a calibrated probability from 0 to 1.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Certainty {
+    /// Of the severity.
+    pub severity: f64,
+    /// Of the sentiment.
+    pub sentiment: f64,
+    /// Of the language, when it was detected.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub language: Option<f64>,
+    /// That the ticket is about none of the categories; were such tickets as frequent as the others.
+    pub out_of_scope: f64,
+    /// That nobody asks for help: advertising, phishing, an automatic reply, gibberish.
+    pub spam: f64,
 }
 
 /// Something that a recogniser found in a ticket.

@@ -2,6 +2,7 @@
 //! whenever a person looks, [`review`] → queue → [`write_back`].
 
 pub mod accept;
+mod classification;
 mod decision;
 pub mod draft;
 pub mod review;
@@ -11,8 +12,9 @@ pub mod tools;
 pub mod view;
 pub mod write_back;
 
+pub use classification::{Classification, TeamProbability};
 pub use decision::{
-    CategoryProbability, Classification, DecidedBy, Decision, Entity, Finding, IssueClassification, PriorityLevel,
+    CategoryProbability, Certainty, DecidedBy, Decision, Entity, Finding, IssueClassification, PriorityLevel,
     PriorityTerm, Sentiment, Severity, Span, SyncState, SyncStatus, Tokens, ToolCall, ToolName,
 };
 pub use ticket::{Attachment, Ticket, TicketRecord};

@@ -3,7 +3,8 @@
 use serde_json::json;
 
 use super::{
-    CategoryProbability, Classification, DecidedBy, Decision, IssueClassification, Ticket, Tokens, ToolName,
+    CategoryProbability, Classification, DecidedBy, Decision, IssueClassification, TeamProbability, Ticket, Tokens,
+    ToolName,
     tools::{
         Journal, ask, attempt,
         entities::{self, Entities},
@@ -16,7 +17,7 @@ use crate::{
     app::App,
     limits,
     ports::{Customer, PastDecision, StatusReport, TenantScope},
-    tenants::Tenant,
+    tenants::{TeamConfig, Tenant},
     untrusted::Untrusted,
 };
 
@@ -34,7 +35,7 @@ pub async fn route(app: &App, tenant: &Tenant, ticket: &Ticket) -> Decision {
     let known = look_up(app, tenant, ticket, &entities, &mut journal).await;
     let classification = classify(app, tenant, ticket, &mut journal);
     let (priority, routing) = weigh(app, tenant, ticket, &text, &entities, &known, &classification, &mut journal);
-    let review_reasons = review_reasons(tenant, &routing, &journal);
+    let review_reasons = review_reasons(tenant, &classification, &routing, &journal);
     let reasoning = reasoning(tenant, &classification, &priority, &routing, &journal);
     let now = app.clock.now();
     let took = app.clock.monotonic().saturating_sub(started);
@@ -138,6 +139,8 @@ fn classify(app: &App, tenant: &Tenant, ticket: &Ticket, journal: &mut Journal) 
             let top = kept(answer);
             json!({
                 "probabilities": top,
+                "teams": teams_kept(answer),
+                "certainty": answer.certainty,
                 "severity": answer.severity,
                 "severity_reason": answer.severity_reason,
                 "sentiment": answer.sentiment,
@@ -153,15 +156,23 @@ fn classify(app: &App, tenant: &Tenant, ticket: &Ticket, journal: &mut Journal) 
 fn undecided(tenant: &Tenant) -> Classification {
     let categories = &tenant.config.categories;
     let probability = 1.0 / categories.len().max(1) as f64;
+    let share =
+        |team: &TeamConfig| probability * categories.iter().filter(|category| category.team == team.id).count() as f64;
+    let teams = &tenant.config.teams;
     Classification {
         categories: categories
             .iter()
             .map(|category| CategoryProbability { category: category.id.clone(), probability })
             .collect(),
+        teams: teams.iter().map(|team| TeamProbability { team: team.id.clone(), probability: share(team) }).collect(),
+        confidence_needed: tenant.config.review.precision,
+        is_out_of_scope: false,
+        is_spam: false,
         severity: super::Severity::Medium,
         severity_reason: "the classifier gave no answer".to_owned(),
         sentiment: super::Sentiment::Neutral,
         language: None,
+        certainty: None,
         model: "none".to_owned(),
     }
 }
@@ -225,6 +236,7 @@ fn issue(ticket: &Ticket, classification: &Classification) -> IssueClassificatio
         sentiment: classification.sentiment,
         language: ticket.language.clone().or_else(|| classification.language.clone()),
         probabilities: kept(classification),
+        certainty: classification.certainty.clone(),
     }
 }
 
@@ -235,15 +247,33 @@ fn kept(classification: &Classification) -> Vec<CategoryProbability> {
         .collect()
 }
 
-fn review_reasons(tenant: &Tenant, routing: &Routing, journal: &Journal) -> Vec<String> {
+fn teams_kept(classification: &Classification) -> Vec<TeamProbability> {
+    let most = classification.teams.iter().take(PROBABILITIES_KEPT);
+    most.map(|one| TeamProbability { team: one.team.clone(), probability: round(one.probability, 4) }).collect()
+}
+
+/// Why a person should look, for people. What a rule decides on other grounds than the classifier's is sure.
+fn review_reasons(
+    tenant: &Tenant,
+    classification: &Classification,
+    routing: &Routing,
+    journal: &Journal,
+) -> Vec<String> {
     let mut reasons = Vec::new();
-    let wanted = tenant.config.review.min_confidence;
-    if routing.confidence < wanted {
+    let needed = classification.confidence_needed;
+    if routing.confidence < needed {
         reasons.push(format!(
-            "the routing is {:.0} % sure, below the {:.0} % that the tenant wants",
+            "the routing is {:.0} % sure; to be right {:.0} % of the time, it must be {:.0} % sure",
             routing.confidence * 100.0,
-            wanted * 100.0
+            tenant.config.review.precision * 100.0,
+            needed * 100.0
         ));
+    }
+    if classification.is_out_of_scope && routing.decided_by != DecidedBy::Rule {
+        reasons.push("it looks like none of the tenant's categories".to_owned());
+    }
+    if classification.is_spam {
+        reasons.push("it looks like spam".to_owned());
     }
     for finding in &journal.findings {
         reasons.push(format!("{} gave no answer", finding.tool));

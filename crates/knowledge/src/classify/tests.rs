@@ -1,6 +1,15 @@
 use std::path::Path;
 
-use switchboard_core::{tenants::Tenant, tickets::TicketRecord};
+use switchboard_core::{
+    error::ErrorKind,
+    ids::{ModelVersion, TenantId},
+    learning::Lesson,
+    ports::{Classifier, Example, ExampleSource, Learner},
+    tenants::Tenant,
+    tickets::{Classification, TicketRecord},
+    time::Timestamp,
+    untrusted::Untrusted,
+};
 
 use super::*;
 
@@ -9,7 +18,7 @@ fn telecorp() -> Tenant {
     Tenant::from_json(&std::fs::read(path).unwrap()).unwrap()
 }
 
-fn classify(classifier: &NearestExample, tenant: &Tenant, text: &str) -> Classification {
+fn classify(classifier: &LocalClassifier, tenant: &Tenant, text: &str) -> Classification {
     let record: TicketRecord = serde_json::from_value(serde_json::json!({
         "ticket_id": "T-1", "customer_id": "C-1", "subject": text, "description": text,
         "timestamp": "2026-11-20T00:00:00Z", "accepted_at": "2026-11-20T00:00:00Z", "correlation_id": "c",
@@ -20,7 +29,7 @@ fn classify(classifier: &NearestExample, tenant: &Tenant, text: &str) -> Classif
 
 #[test]
 fn plain_tickets_find_their_category_in_three_languages() {
-    let (classifier, tenant) = (NearestExample::new(), telecorp());
+    let (classifier, tenant) = (LocalClassifier::new(2), telecorp());
     let check = |text: &str, category: &str, language: &str| {
         let answer = classify(&classifier, &tenant, text);
         assert_eq!(answer.categories[0].category.as_str(), category, "{text}: {answer:?}");
@@ -32,19 +41,21 @@ fn plain_tickets_find_their_category_in_three_languages() {
 }
 
 #[test]
-fn what_fits_nothing_is_not_claimed() {
-    let (classifier, tenant) = (NearestExample::new(), telecorp());
-    let sure = classify(&classifier, &tenant, "the internet is very slow in the evening").categories[0].probability;
-    for text in ["xqzt vrrp", "a recipe for apple cake with cinnamon, please", "1234 5678"] {
+fn what_fits_nothing_is_not_believed() {
+    let (classifier, tenant) = (LocalClassifier::new(2), telecorp());
+    let answer = classify(&classifier, &tenant, "the internet is very slow in the evening");
+    assert!(!answer.is_out_of_scope && !answer.is_spam, "{answer:?}");
+    for text in ["xqzt vrrp", "1234 5678"] {
         let answer = classify(&classifier, &tenant, text);
-        assert!(answer.categories[0].probability < sure, "{text}: {:?}", answer.categories[0]);
-        assert!(answer.categories[0].probability < 0.5, "{text}: {:?}", answer.categories[0]);
+        assert!(answer.teams[0].probability < answer.confidence_needed, "{text}: {:?}", answer.teams[0]);
     }
+    let answer = classify(&classifier, &tenant, "a recipe for apple cake with cinnamon, please");
+    assert!(answer.is_out_of_scope || answer.teams[0].probability < answer.confidence_needed, "{answer:?}");
 }
 
 #[test]
 fn probabilities_are_a_distribution_whatever_the_text() {
-    let (classifier, tenant) = (NearestExample::new(), telecorp());
+    let (classifier, tenant) = (LocalClassifier::new(2), telecorp());
     for text in ["", " ", "\u{202e}\u{0}🎉🎉", &"slow ".repeat(20_000)] {
         let answer = classify(&classifier, &tenant, text);
         let sum: f64 = answer.categories.iter().map(|one| one.probability).sum();
@@ -54,6 +65,91 @@ fn probabilities_are_a_distribution_whatever_the_text() {
 }
 
 #[tokio::test]
-async fn nearest_example_keeps_the_contract() {
-    switchboard_testkit::contracts::classifier(async || NearestExample::new()).await;
+async fn the_local_classifier_keeps_the_contract() {
+    switchboard_testkit::contracts::classifier(async || LocalClassifier::new(2)).await;
+}
+
+fn example(n: usize, text: &str, category: &str) -> Example {
+    Example {
+        id: format!("E-{n}").parse().unwrap(),
+        text: Untrusted::new(text.to_owned()),
+        category: Some(category.parse().unwrap()),
+        team: None,
+        source: ExampleSource::Import,
+        at: Timestamp::from_millis(0),
+    }
+}
+
+fn version() -> ModelVersion {
+    "01JD0000000000000000000000".parse().unwrap()
+}
+
+#[test]
+fn a_trained_model_takes_the_place_of_the_starter_and_can_be_taken_back() {
+    let (classifier, tenant) = (LocalClassifier::new(2), telecorp());
+    let id: TenantId = tenant.id.clone();
+    let odd = "the frobnicator blinks in mauve";
+    let before = classify(&classifier, &tenant, odd);
+    let examples = (0..40).map(|n| example(n, &format!("{odd}, case {n}"), "technician_visit")).collect();
+    let trained = classifier.train(&tenant, &Lesson { examples }, &|_, _| ()).unwrap();
+    assert_eq!(classify(&classifier, &tenant, odd), before, "training alone changes nothing");
+    assert!(trained.learned_from > 40 && trained.left_out == 0);
+    assert_eq!(trained.cross_validated.categories, trained.learned_from);
+    classifier.install(&id, Some((&version(), &trained.artifact))).unwrap();
+    let after = classify(&classifier, &tenant, odd);
+    assert_eq!(after.categories[0].category.as_str(), "technician_visit");
+    assert_eq!(after.model, format!("local/{}", version()));
+    let scores = classifier.measure(&tenant, Some(&trained.artifact), &[example(99, odd, "technician_visit")]).unwrap();
+    assert_eq!((scores.categories_right, scores.teams_right), (1, 1));
+    classifier.install(&id, None).unwrap();
+    assert_eq!(classify(&classifier, &tenant, odd), before);
+}
+
+#[test]
+fn a_damaged_artifact_is_refused_and_changes_nothing() {
+    let (classifier, tenant) = (LocalClassifier::new(2), telecorp());
+    let trained = classifier.train(&tenant, &Lesson::default(), &|_, _| ()).unwrap();
+    classifier.install(&tenant.id, Some((&version(), &trained.artifact))).unwrap();
+    let before = classify(&classifier, &tenant, "my bill is wrong");
+    let mut damaged = trained.artifact;
+    let middle = damaged.len() / 2;
+    damaged[middle] ^= 0x10;
+    for broken in [damaged.as_slice(), b"", b"SBMODEL1", b"rubbish"] {
+        let refused = classifier.install(&tenant.id, Some((&version(), broken))).unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::Invalid);
+    }
+    assert_eq!(classify(&classifier, &tenant, "my bill is wrong"), before);
+}
+
+#[test]
+fn a_model_that_does_not_know_a_new_category_steps_back() {
+    let (classifier, tenant) = (LocalClassifier::new(2), telecorp());
+    let trained = classifier.train(&tenant, &Lesson::default(), &|_, _| ()).unwrap();
+    classifier.install(&tenant.id, Some((&version(), &trained.artifact))).unwrap();
+    let mut config = tenant.config.clone();
+    let mut new = config.categories[0].clone();
+    new.id = "brand_new".parse().unwrap();
+    new.examples = vec!["quantum teleporter is out of tachyons".to_owned()];
+    config.categories.push(new);
+    let changed = Tenant::from_config(config, "0123456789abcdef".parse().unwrap()).unwrap();
+    let answer = classify(&classifier, &changed, "the quantum teleporter is out of tachyons");
+    assert_eq!(answer.categories[0].category.as_str(), "brand_new");
+    assert_ne!(classifier.fingerprint(&changed), classifier.fingerprint(&tenant));
+}
+
+#[test]
+fn teams_are_learned_apart_where_examples_tell_them_apart() {
+    let (classifier, tenant) = (LocalClassifier::new(2), telecorp());
+    let text = |n: usize| format!("the pink cable number {n} of the lighthouse is loose");
+    let examples = (0..40)
+        .map(|n| Example {
+            category: None,
+            team: Some("sales".parse().unwrap()),
+            ..example(n, &text(n), "tv_streaming")
+        })
+        .collect();
+    let trained = classifier.train(&tenant, &Lesson { examples }, &|_, _| ()).unwrap();
+    classifier.install(&tenant.id, Some((&version(), &trained.artifact))).unwrap();
+    let answer = classify(&classifier, &tenant, "a pink cable of the lighthouse");
+    assert_eq!(answer.teams[0].team.as_str(), "sales", "{:?}", answer.teams);
 }

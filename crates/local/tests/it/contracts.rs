@@ -3,10 +3,12 @@ use std::{path::Path, sync::Arc};
 use async_trait::async_trait;
 use switchboard_core::{
     ids::{DecisionId, SecretName, TicketId},
-    ports::{self, Clock, CustomerStore, Desk, ExampleStore, TenantSource},
+    ports::{self, Clock, CustomerStore, Desk, ExampleStore, ModelStore, TenantSource},
     tenants::Tenant,
 };
-use switchboard_local::{FolderDesk, FolderSecrets, FolderTenants, Role, SqliteStore, SystemClock, SystemIds};
+use switchboard_local::{
+    FolderDesk, FolderModels, FolderSecrets, FolderTenants, Role, SqliteStore, SystemClock, SystemIds,
+};
 use switchboard_testkit::{
     contracts::{
         self, Stores, UnderTest, desk::Observed, key_store::Keys, secrets::Operated, tenant_source::TenantFile,
@@ -57,6 +59,19 @@ async fn customer_store() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn model_store() {
+    contracts::model_store(async || {
+        let folder = Arc::new(TempDir::new().expect("a temporary folder"));
+        UnderTest::open(move || {
+            let folder = Arc::clone(&folder);
+            async move { Arc::new(FolderModels::new(folder.path().to_owned())) as Arc<dyn ModelStore> }
+        })
+        .await
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn example_store() {
     contracts::example_store(async || fresh(|store, _| store as Arc<dyn ExampleStore>).await).await;
 }

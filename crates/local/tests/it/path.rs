@@ -23,8 +23,8 @@ use switchboard_core::{
         view::TicketView,
     },
 };
-use switchboard_knowledge::NearestExample;
-use switchboard_local::{FileStatus, SqliteStore};
+use switchboard_knowledge::LocalClassifier;
+use switchboard_local::{FileStatus, FolderModels, SqliteStore};
 use switchboard_testkit::{
     sample,
     test_app::TestApp,
@@ -89,6 +89,7 @@ impl Bench {
         let scope = TenantScope::of_tenant(&tenant);
         store.put_customers(&scope, vec![sample::stored_customer(1)]).await.unwrap();
         let desk = Arc::new(MoodyDesk { failures: failures.into(), taken: Mutex::default(), kind, retry });
+        let classifier = Arc::new(LocalClassifier::new(1));
         let app = App {
             tenants: Arc::new(OneTenant(tenant)),
             tickets: store.clone(),
@@ -102,7 +103,9 @@ impl Bench {
                 file: Arc::new(FileStatus::new(folder.path().to_owned())),
                 http: Arc::new(FileStatus::new(folder.path().to_owned())),
             }),
-            classifier: Arc::new(NearestExample::new()),
+            classifier: classifier.clone(),
+            learner: classifier,
+            models: Arc::new(FolderModels::new(folder.path().join("models"))),
             desk: desk.clone(),
             examples: store.clone(),
             keys: store.clone(),

@@ -40,8 +40,8 @@ pub struct Routing {
     pub reason: String,
 }
 
-/// Chooses the team. The first rule that fits decides; it is as sure as what it rests on. Without one, it is the team with
-/// the most probability over all its categories.
+/// Chooses the team. The first rule that fits decides; it is as sure as what it rests on. Without one, it is the
+/// classifier's most probable team.
 pub fn route(tenant: &Tenant, facts: &Facts<'_>) -> Routing {
     for (rule, keywords) in tenant.config.routing_rules.iter().zip(&tenant.rule_keywords) {
         if fits(&rule.when, keywords.as_ref(), facts) {
@@ -54,28 +54,21 @@ pub fn route(tenant: &Tenant, facts: &Facts<'_>) -> Routing {
             };
         }
     }
-    by_classifier(tenant, facts)
+    by_classifier(facts)
 }
 
 fn top_probability(facts: &Facts<'_>) -> f64 {
     facts.classification.categories.first().map_or(0.0, |top| top.probability)
 }
 
-fn by_classifier(tenant: &Tenant, facts: &Facts<'_>) -> Routing {
-    let mut teams: Vec<(&TeamId, f64)> = tenant.config.teams.iter().map(|team| (&team.id, 0.0)).collect();
-    for candidate in &facts.classification.categories {
-        let team = tenant.category(&candidate.category).map(|category| &category.team);
-        if let Some(entry) = teams.iter_mut().find(|(id, _)| Some(*id) == team) {
-            entry.1 += candidate.probability;
-        }
-    }
-    let best = teams.iter().max_by(|one, other| one.1.total_cmp(&other.1));
-    // invariant: a checked configuration has at least one team
-    let (team, confidence) = best.copied().unwrap_or_else(|| unreachable!("a tenant has at least one team"));
+fn by_classifier(facts: &Facts<'_>) -> Routing {
+    let best = facts.classification.teams.iter().max_by(|one, other| one.probability.total_cmp(&other.probability));
+    // invariant: a classification names at least one team
+    let best = best.unwrap_or_else(|| unreachable!("a classification names a team"));
     let category = facts.classification.categories.first().map_or("?", |top| top.category.as_str());
     Routing {
-        team: team.clone(),
-        confidence: confidence.clamp(0.0, 1.0),
+        team: best.team.clone(),
+        confidence: best.probability.clamp(0.0, 1.0),
         decided_by: DecidedBy::Local,
         reason: format!("the classifier reads it as {category}"),
     }

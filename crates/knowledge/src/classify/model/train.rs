@@ -23,6 +23,8 @@ const MANY_EXAMPLES: usize = 1_000;
 const MOST_CELLS: usize = 100_000_000;
 /// Parts into which the data is cut for held-back predictions.
 const FOLDS: usize = 5;
+/// The same where examples are few: what is held back must leave enough to learn from.
+const FEW_FOLDS: usize = 20;
 /// Fewer known strangers teach less than labels that are left out.
 const ENOUGH_STRANGERS: usize = 20;
 /// Groups of labels that are left out in turn.
@@ -213,8 +215,9 @@ impl<'a> Prepared<'a> {
     /// The scores of each example by the model of the folds without its own.
     fn hold_back(&self) -> Vec<Held> {
         let labels: Vec<u32> = self.rows.iter().take(self.examples).map(|row| row.label).collect();
-        let fold = folds(&labels, FOLDS, self.seed);
-        let parts = self.on_threads(FOLDS, |k| {
+        let parts = if self.examples < MANY_EXAMPLES { FEW_FOLDS } else { FOLDS };
+        let fold = folds(&labels, parts, self.seed);
+        let parts = self.on_threads(parts, |k| {
             let own: Vec<usize> = (0..self.examples).filter(|n| fold.get(*n) == Some(&k)).collect();
             if own.is_empty() {
                 return Vec::new();
