@@ -6,8 +6,8 @@ mod args;
 mod commands;
 mod data;
 mod demo;
-#[allow(dead_code, reason = "the commands that use it follow")]
 mod embedding;
+mod learning;
 mod output;
 mod settings;
 mod wire;

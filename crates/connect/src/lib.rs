@@ -8,6 +8,7 @@
 mod address;
 mod breaker;
 pub mod customers;
+pub mod download;
 pub mod outbound;
 mod retry_after;
 mod secret;

@@ -4,11 +4,13 @@ mod dlq;
 mod doctor;
 mod events;
 mod keys;
+mod models;
 mod reviews;
 mod route;
 mod serve;
 mod tenants;
 mod tickets;
+mod train;
 
 use std::{io::IsTerminal, process::ExitCode};
 
@@ -64,6 +66,8 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
             Command::Events(command) => events::run(context, command).await,
             Command::Keys(command) => keys::run(context, command).await,
             Command::Tenants(command) => tenants::run(context, command).await,
+            Command::Train { force } => train::train(context, force).await,
+            Command::Models(command) => models::run(context, command).await,
             Command::Doctor => doctor::doctor(context).await,
             Command::Openapi | Command::Settings | Command::Completions { .. } => Ok(ExitCode::SUCCESS),
         }

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Map, Value};
 use switchboard_core::{
-    json,
+    json, learning,
     ports::{TenantSource, TicketFile},
     tenants::Tenant,
     tickets::{
@@ -21,7 +21,7 @@ use switchboard_core::{
 use switchboard_local::Role;
 
 use super::{IN_PART, Session};
-use crate::{data::DataFolder, demo, output, wire};
+use crate::{data::DataFolder, demo, embedding, output, wire};
 
 pub(super) async fn route(mut session: Session, file: &Path) -> Result<ExitCode> {
     let text = read(file)?;
@@ -40,6 +40,12 @@ pub(super) async fn route(mut session: Session, file: &Path) -> Result<ExitCode>
     };
     let id = session.tenant(wired.tenants.as_ref()).await?;
     let tenant = wired.tenants.tenant(&id).await?.with_context(|| format!("tenant `{id}` has gone"))?;
+    if let Some(embedder) = embedding::open(&session.data)? {
+        wired.classifier.with_embeddings(embedder);
+    }
+    if let Err(error) = learning::refresh(&wired.app, &tenant).await {
+        eprintln!("{}", error.report());
+    }
     let progress = progress(&session, rows.len());
     let (mut refused, mut shown) = (0, Vec::new());
     for (place, row) in rows {

@@ -7,10 +7,11 @@ use serde_json::json;
 use switchboard_core::{
     access::{Scope, new_key},
     app::App,
-    jobs,
+    jobs, learning,
     ports::{KeyStore, TenantScope},
 };
 use switchboard_http::{HttpState, Service, router};
+use switchboard_knowledge::LocalClassifier;
 use switchboard_local::{Role, SqliteStore, Swept};
 use tokio::{
     net::TcpListener,
@@ -20,7 +21,7 @@ use tokio::{
 };
 
 use super::Session;
-use crate::{demo, output, wire};
+use crate::{data::DataFolder, demo, embedding, learning::keep_learning, output, wire};
 
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
 const METRICS_UPKEEP: Duration = Duration::from_secs(5);
@@ -61,7 +62,9 @@ pub(super) async fn serve(session: Session, listen: Option<SocketAddr>, with_dem
     let (stop, stopped) = watch::channel(false);
     let mut worker = start_worker(wired.app.clone(), stopped.clone(), grace);
     let sweeper = start_sweeper(wired.app.clone(), Arc::clone(&wired.store), stopped.clone());
+    give_embeddings(data, Arc::clone(&wired.classifier));
     prepare_tenants(wired.app.clone());
+    let learner = start_learner(wired.app.clone(), stopped.clone());
     tokio::spawn(keep_metrics_small(wired.app.clone(), upkeep));
     announce(&session, address, key.as_ref(), global.json)?;
     if first_start {
@@ -92,6 +95,7 @@ pub(super) async fn serve(session: Session, listen: Option<SocketAddr>, with_dem
         worker.await.context("the worker failed")?;
     }
     sweeper.await.context("the sweeper failed")?;
+    learner.abort();
     tracing::info!("stopped");
     Ok(ExitCode::SUCCESS)
 }
@@ -120,6 +124,20 @@ fn start_sweeper(app: App, store: Arc<SqliteStore>, stopped: watch::Receiver<boo
     })
 }
 
+fn start_learner(app: App, stopped: watch::Receiver<bool>) -> JoinHandle<()> {
+    tokio::spawn(async move { keep_learning(app, || *stopped.borrow()).await })
+}
+
+/// Loads the embedding model beside the first requests: it takes a good part of a second.
+fn give_embeddings(data: &DataFolder, classifier: Arc<LocalClassifier>) {
+    let data = data.clone();
+    tokio::task::spawn_blocking(move || match embedding::open(&data) {
+        Ok(Some(embedder)) => classifier.with_embeddings(embedder),
+        Ok(None) => {}
+        Err(error) => tracing::error!(error = format!("{error:#}"), "the classifier works without embeddings"),
+    });
+}
+
 /// Histograms keep every sample until somebody folds them into their buckets; nobody may be scraping.
 async fn keep_metrics_small(app: App, metrics: PrometheusHandle) {
     loop {
@@ -138,6 +156,9 @@ fn prepare_tenants(app: App) {
         for id in ids {
             match app.tenants.tenant(&id).await {
                 Ok(Some(tenant)) => {
+                    if let Err(error) = learning::refresh(&app, &tenant).await {
+                        tracing::error!(tenant = %id, error = error.report(), "a model is not in force");
+                    }
                     let classifier = Arc::clone(&app.classifier);
                     if tokio::task::spawn_blocking(move || classifier.prepare(&tenant)).await.is_err() {
                         tracing::error!(tenant = %id, "learning the tenant stopped");

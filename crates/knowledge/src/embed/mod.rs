@@ -19,7 +19,7 @@ pub const DIMENSIONS: usize = 384;
 pub const MODEL_NAME: &str = "all-MiniLM-L6-v2";
 /// Tokens of a text that are read, with the two around it: what a ticket is about is said early, and the time of a text is
 /// proportional to its tokens.
-const MOST_TOKENS: usize = 96;
+const MOST_TOKENS: usize = 64;
 /// Tokens that are computed in one go: enough to keep the multiplications efficient, few enough for the cache.
 const BATCH_TOKENS: usize = 512;
 
