@@ -53,6 +53,8 @@ fn table(opened: Opened<'_>, rows: &mut Rows<'_>) -> Result<String, DatasetError
         }
         None => delimiter(&opened.head),
     };
+    // The parser takes up the second half of CR LF with the next row, and counts from below the line that told the delimiter.
+    let ahead = u64::from(first_line.ends_with(b"\r")) + u64::from(told.is_some());
     let (left, lines) = (Cell::new(ROW_BYTES), Cell::new(1));
     let mut reader = csv::ReaderBuilder::new().delimiter(delimiter).flexible(true).from_reader(Bounded {
         source,
@@ -79,7 +81,7 @@ fn table(opened: Opened<'_>, rows: &mut Rows<'_>) -> Result<String, DatasetError
         }
         let line = record.position().map_or(begins, csv::Position::line);
         rows.spans(line, reader.position().line().saturating_sub(line));
-        let line = line + u64::from(told.is_some());
+        let line = line + ahead;
         if record.len() != names.len() {
             rows.skip(FIELD_COUNT, line);
             continue;
