@@ -3,6 +3,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 mod classify;
+pub mod dataset;
 pub mod embed;
 pub mod learn;
 pub mod text;
