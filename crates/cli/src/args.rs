@@ -81,9 +81,30 @@ pub(crate) enum Command {
     /// Train the tenant's classifier from its configuration, imported history and reviews. The new model is put in force
     /// unless it is worse on the held-back examples.
     Train {
+        /// Learn from this file of labelled tickets, too (CSV or JSON lines).
+        #[arg(long, value_name = "FILE")]
+        tickets: Option<PathBuf>,
+        #[command(flatten)]
+        columns: HistoryColumns,
         /// Put it in force also when it is worse.
         #[arg(long)]
         force: bool,
+    },
+    /// Bring labelled tickets of the past in, for the classifier to learn from. They are data only: nothing is routed.
+    Import {
+        /// The file.
+        file: PathBuf,
+        /// What wrote it. `zendesk` is its JSON export, one ticket a line; its groups are matched with the teams' desk_group.
+        #[arg(long, value_enum)]
+        from: HistoryFormat,
+        #[command(flatten)]
+        columns: HistoryColumns,
+    },
+    /// Run stored tickets through a changed configuration or another model, without effects, and show what would change.
+    /// Here, --config names the tenant's changed configuration, in JSON or TOML.
+    Replay {
+        #[command(flatten)]
+        which: ReplaySelection,
     },
     /// Look at trained models, take one back, or install the embedding model.
     #[command(subcommand)]
@@ -203,6 +224,44 @@ pub(crate) enum Models {
         #[arg(long, value_name = "VERSION")]
         to: Option<switchboard_core::ids::ModelVersion>,
     },
+}
+
+/// What wrote a file of labelled tickets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum HistoryFormat {
+    Zendesk,
+    Csv,
+    Jsonl,
+}
+
+/// Where the text and the label of labelled tickets stand.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub(crate) struct HistoryColumns {
+    /// The column of the text; more than one are joined. Guessed from the names when absent.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) text_column: Vec<String>,
+    /// The column with the category or team, by id or name. Guessed from the names when absent.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) label_column: Option<String>,
+    /// What a label of the file stands for here, such as 'Invoices=billing'; may be given often.
+    #[arg(long, value_name = "THEIRS=OURS")]
+    pub(crate) map: Vec<String>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct ReplaySelection {
+    /// Tickets accepted from this time on (RFC 3339).
+    #[arg(long)]
+    pub(crate) since: Option<Timestamp>,
+    /// Tickets accepted before this time (RFC 3339).
+    #[arg(long)]
+    pub(crate) until: Option<Timestamp>,
+    /// At most so many, newest first.
+    #[arg(long, default_value_t = 10_000)]
+    pub(crate) limit: u32,
+    /// By this trained model instead of the one in force.
+    #[arg(long, value_name = "VERSION")]
+    pub(crate) model: Option<switchboard_core::ids::ModelVersion>,
 }
 
 /// Where the embedding model comes from.

@@ -7,6 +7,7 @@ mod commands;
 mod data;
 mod demo;
 mod embedding;
+mod history;
 mod learning;
 mod output;
 mod settings;

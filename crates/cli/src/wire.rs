@@ -43,7 +43,7 @@ pub(crate) fn wire(data: &DataFolder, settings: &Settings, role: Role) -> Result
         Outbound::new(OutboundPolicy { allow_hosts: settings.outbound.allow_hosts.clone() })
             .context("the outbound HTTP client cannot start")?,
     );
-    let classifier = Arc::new(LocalClassifier::new(training_threads()));
+    let classifier = Arc::new(LocalClassifier::new(training_threads(role)));
     let app = App {
         tenants: tenants.clone(),
         tickets: store.clone(),
@@ -74,7 +74,11 @@ pub(crate) fn wire(data: &DataFolder, settings: &Settings, role: Role) -> Result
     Ok(Wired { app, store, classifier, tenants, secrets, pepper })
 }
 
-/// Half of the processors: a training in the server must leave room for its tickets.
-fn training_threads() -> usize {
-    std::thread::available_parallelism().map_or(1, |all| all.get().div_ceil(2))
+/// A training in the server must leave room for its tickets.
+fn training_threads(role: Role) -> usize {
+    let all = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    match role {
+        Role::Server => all.div_ceil(2),
+        _ => all,
+    }
 }

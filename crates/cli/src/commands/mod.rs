@@ -3,8 +3,10 @@
 mod dlq;
 mod doctor;
 mod events;
+mod import;
 mod keys;
 mod models;
+mod replay;
 mod reviews;
 mod route;
 mod serve;
@@ -51,6 +53,12 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
         _ => {}
     }
     let data = DataFolder::find(global.data.as_deref())?;
+    // For `replay`, --config names the tenant's configuration that is tried, not the settings.
+    let mut global = global;
+    let tenant_config = match args.command {
+        Command::Replay { .. } => global.config.take(),
+        _ => None,
+    };
     let settings = settings::load(global.config.as_deref(), &data.settings())?;
     let is_server = matches!(args.command, Command::Serve { .. });
     start_log(&global, &settings, is_server)?;
@@ -66,7 +74,9 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
             Command::Events(command) => events::run(context, command).await,
             Command::Keys(command) => keys::run(context, command).await,
             Command::Tenants(command) => tenants::run(context, command).await,
-            Command::Train { force } => train::train(context, force).await,
+            Command::Train { tickets, columns, force } => train::train(context, tickets, columns, force).await,
+            Command::Import { file, from, columns } => import::import(context, file, from, columns).await,
+            Command::Replay { which } => replay::replay(context, which, tenant_config.as_deref()).await,
             Command::Models(command) => models::run(context, command).await,
             Command::Doctor => doctor::doctor(context).await,
             Command::Openapi | Command::Settings | Command::Completions { .. } => Ok(ExitCode::SUCCESS),

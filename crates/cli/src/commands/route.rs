@@ -33,7 +33,7 @@ pub(super) async fn route(mut session: Session, file: &Path) -> Result<ExitCode>
         session.data = DataFolder::find(Some(temporary.path()))?;
         session.data.create()?;
         let wired = wire::wire(&session.data, &session.settings, Role::Tool)?;
-        demo::install(&session.data.tenants(), wired.store.as_ref()).await?;
+        demo::install(&session.data.tenants(), wired.store.as_ref(), wired.app.clock.now()).await?;
         wired
     } else {
         wire::wire(&session.data, &session.settings, Role::Tool)?

@@ -46,7 +46,7 @@ pub(super) async fn serve(session: Session, listen: Option<SocketAddr>, with_dem
     let upkeep = metrics.clone();
     let wired = wire::wire(data, settings, Role::Server)?;
     let key = if first_start && with_demo {
-        demo::install(&data.tenants(), wired.store.as_ref()).await?;
+        demo::install(&data.tenants(), wired.store.as_ref(), wired.app.clock.now()).await?;
         Some(make_demo_key(&wired).await?)
     } else {
         None

@@ -1,4 +1,8 @@
-use std::{process::ExitCode, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::Arc,
+};
 
 use anyhow::{Context, Result};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -6,20 +10,37 @@ use serde_json::json;
 use switchboard_core::{
     app::App,
     learning::{self, Options, Outcome, Scores, Verdict},
+    limits,
+    ports::Example,
     tenants::Tenant,
+    time::Timestamp,
 };
 
 use super::{IN_PART, Session};
-use crate::{embedding, output};
+use crate::{
+    args::{HistoryColumns, HistoryFormat},
+    embedding,
+    history::{self, Labels},
+    output,
+};
 
-pub(super) async fn train(session: Session, force: bool) -> Result<ExitCode> {
+pub(super) async fn train(
+    session: Session,
+    tickets: Option<PathBuf>,
+    columns: HistoryColumns,
+    force: bool,
+) -> Result<ExitCode> {
     let wired = session.open()?;
     let id = session.tenant(wired.tenants.as_ref()).await?;
     let tenant = wired.app.tenants.tenant(&id).await?.with_context(|| format!("tenant `{id}` has gone"))?;
     if let Some(embedder) = embedding::open(&session.data)? {
         wired.classifier.with_embeddings(embedder);
     }
-    let outcome = run(&session, &wired.app, tenant, Options { force, more: Vec::new() }).await?;
+    let more = match tickets {
+        Some(file) => examples_of(&tenant, &file, &columns, session.global.quiet, wired.app.clock.now())?,
+        None => Vec::new(),
+    };
+    let outcome = run(&session, &wired.app, tenant, Options { force, more }).await?;
     if session.global.json {
         output::json(&json!({
             "tenant": id, "model": outcome.record, "verdict": word(outcome.verdict), "left_out": outcome.left_out,
@@ -28,6 +49,25 @@ pub(super) async fn train(session: Session, force: bool) -> Result<ExitCode> {
         show(&outcome);
     }
     Ok(if outcome.verdict == Verdict::Worse { ExitCode::from(IN_PART) } else { ExitCode::SUCCESS })
+}
+
+fn examples_of(
+    tenant: &Tenant,
+    file: &Path,
+    columns: &HistoryColumns,
+    quiet: bool,
+    now: Timestamp,
+) -> Result<Vec<Example>> {
+    let mut labels = Labels::new(tenant, &columns.map)?;
+    let mut examples = Vec::new();
+    let report = history::read(file, HistoryFormat::Jsonl, columns, quiet, &mut |row| {
+        // More than this is not learned from, and need not be held.
+        if examples.len() < limits::EXAMPLES_TO_LEARN {
+            examples.extend(labels.example(row, now));
+        }
+    })?;
+    history::tell_left_out(&report, &labels);
+    Ok(examples)
 }
 
 /// Trains on a thread of its own, with a progress bar on a terminal.

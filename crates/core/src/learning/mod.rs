@@ -6,5 +6,5 @@ mod record;
 mod train;
 
 pub use due::{Due, due};
-pub use record::{Lesson, ModelRecord, Scores, TrainedModel};
+pub use record::{Lesson, Measured, ModelRecord, Scores, TrainedModel};
 pub use train::{Options, Outcome, Verdict, examples, held_back, refresh, roll_back, train};

@@ -54,11 +54,44 @@ impl Scores {
     pub fn category_accuracy(&self) -> Option<f64> {
         (self.categories > 0).then(|| self.categories_right as f64 / self.categories as f64)
     }
+}
 
-    /// Whether a model with these scores should not take the place of one with `other` on the same examples: it sends fewer
-    /// tickets to the right team, or as many with fewer right categories.
+/// The scores of a model, with the single answers behind them.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Measured {
+    /// The scores.
+    pub scores: Scores,
+    /// Whether the team of each example was right, in their order; an example without a team is left out.
+    pub right: Vec<bool>,
+}
+
+impl Measured {
+    /// Whether these answers are worse than `other` ones to the same examples by more than chance explains: of the examples
+    /// that just one of them has right, too many are the other's (a one-sided sign test at 5 %, McNemar 1947).
     pub fn is_worse_than(&self, other: &Self) -> bool {
-        (self.teams_right, self.categories_right) < (other.teams_right, other.categories_right)
+        const Z: f64 = 1.645;
+        let pairs = || self.right.iter().zip(&other.right);
+        let lost = pairs().filter(|(own, other)| !**own && **other).count() as f64;
+        let won = pairs().filter(|(own, other)| **own && !**other).count() as f64;
+        lost - won > Z * (lost + won).sqrt()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn worse_is_more_than_chance() {
+        let of = |right: usize, wrong: usize| Measured {
+            right: std::iter::repeat_n(true, right).chain(std::iter::repeat_n(false, wrong)).collect(),
+            ..Measured::default()
+        };
+        assert!(!of(50, 0).is_worse_than(&of(50, 0)));
+        assert!(!of(48, 2).is_worse_than(&of(50, 0)), "two of fifty may be chance");
+        assert!(of(40, 10).is_worse_than(&of(50, 0)));
+        assert!(!of(50, 0).is_worse_than(&of(40, 10)));
+        assert!(!Measured::default().is_worse_than(&Measured::default()));
     }
 }
 

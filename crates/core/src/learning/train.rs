@@ -1,6 +1,6 @@
 use sha2::{Digest, Sha256};
 
-use super::{Lesson, ModelRecord, Scores};
+use super::{Lesson, Measured, ModelRecord};
 use crate::{
     app::App,
     error::{Error, ErrorKind, Result},
@@ -22,7 +22,7 @@ pub struct Options {
 /// Whether a new model was put in force.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// It does at least as well as what was there.
+    /// On the held-back examples it is not worse than what was there, by more than chance explains.
     Better,
     /// There is too little held back to compare.
     NothingToCompare,
@@ -97,9 +97,10 @@ pub async fn train(
     let held_back = app.learner.measure(tenant, Some(&model.artifact), &held)?;
     // What is in force may be broken; then there is nothing to be worse than.
     let before = match app.learner.measure(tenant, active.as_deref(), &held) {
-        Err(error) if error.kind() == ErrorKind::Invalid => Scores::default(),
+        Err(error) if error.kind() == ErrorKind::Invalid => Measured::default(),
         other => other?,
     };
+    let is_worse = held_back.is_worse_than(&before);
     let record = ModelRecord {
         version: ModelVersion::from_ulid(app.ids.ulid(app.clock.now())),
         created_at: app.clock.now(),
@@ -107,8 +108,8 @@ pub async fn train(
         reviews,
         imported,
         cross_validated: model.cross_validated,
-        held_back,
-        before,
+        held_back: held_back.scores,
+        before: before.scores,
         has_embeddings: model.has_embeddings,
         bytes: model.artifact.len() as u64,
         fingerprint: model.fingerprint,
@@ -116,7 +117,7 @@ pub async fn train(
     app.models.save(&scope, &record, &model.artifact).await?;
     let verdict = if compared < ENOUGH_HELD_BACK {
         Verdict::NothingToCompare
-    } else if !record.held_back.is_worse_than(&record.before) {
+    } else if !is_worse {
         Verdict::Better
     } else if options.force {
         Verdict::Forced

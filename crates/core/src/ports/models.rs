@@ -3,7 +3,7 @@ use async_trait::async_trait;
 use crate::{
     error::Result,
     ids::{ModelVersion, TenantId},
-    learning::{Lesson, ModelRecord, Scores, TrainedModel},
+    learning::{Lesson, Measured, ModelRecord, TrainedModel},
     ports::{Example, TenantScope},
     tenants::Tenant,
 };
@@ -37,7 +37,7 @@ pub trait Learner: Send + Sync {
     fn train(&self, tenant: &Tenant, lesson: &Lesson, progress: &(dyn Fn(&str, f64) + Sync)) -> Result<TrainedModel>;
 
     /// How well an artifact does on examples; with `None`, what the configuration alone teaches.
-    fn measure(&self, tenant: &Tenant, artifact: Option<&[u8]>, examples: &[Example]) -> Result<Scores>;
+    fn measure(&self, tenant: &Tenant, artifact: Option<&[u8]>, examples: &[Example]) -> Result<Measured>;
 
     /// Classifies by this artifact from now on; with `None`, by what the configuration alone teaches. A corrupted artifact is
     /// [`crate::error::ErrorKind::Invalid`] and changes nothing.

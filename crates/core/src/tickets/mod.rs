@@ -5,6 +5,7 @@ pub mod accept;
 mod classification;
 mod decision;
 pub mod draft;
+pub mod replay;
 pub mod review;
 pub mod route;
 mod ticket;

@@ -1,5 +1,7 @@
 //! From a ticket to its decision: the tools side by side, then priority, team, and what a person should look at.
 
+use std::time::Duration;
+
 use serde_json::json;
 
 use super::{
@@ -33,8 +35,33 @@ pub async fn route(app: &App, tenant: &Tenant, ticket: &Ticket) -> Decision {
     let text = ticket.text();
     let entities = extract_entities(app, tenant, &text, &mut journal);
     let known = look_up(app, tenant, ticket, &entities, &mut journal).await;
+    settle(app, tenant, ticket, &text, entities, &known, journal, started)
+}
+
+/// Decides again, without a look at the outside: customer, service status and history are what `past` was decided from. What
+/// was missing then is missing again.
+pub fn route_again(app: &App, tenant: &Tenant, ticket: &Ticket, past: &Decision) -> Decision {
+    let started = app.clock.monotonic();
+    let mut journal = Journal::default();
+    let text = ticket.text();
+    let entities = extract_entities(app, tenant, &text, &mut journal);
+    let known = Known::recorded(past, &mut journal);
+    settle(app, tenant, ticket, &text, entities, &known, journal, started)
+}
+
+#[expect(clippy::too_many_arguments, reason = "the facts of one decision, each from its own tool")]
+fn settle(
+    app: &App,
+    tenant: &Tenant,
+    ticket: &Ticket,
+    text: &Untrusted<String>,
+    entities: Entities,
+    known: &Known,
+    mut journal: Journal,
+    started: Duration,
+) -> Decision {
     let classification = classify(app, tenant, ticket, &mut journal);
-    let (priority, routing) = weigh(app, tenant, ticket, &text, &entities, &known, &classification, &mut journal);
+    let (priority, routing) = weigh(app, tenant, ticket, text, &entities, known, &classification, &mut journal);
     let review_reasons = review_reasons(tenant, &classification, &routing, &journal);
     let reasoning = reasoning(tenant, &classification, &priority, &routing, &journal);
     let now = app.clock.now();
@@ -72,6 +99,34 @@ struct Known {
     customer: Option<Customer>,
     status: Option<StatusReport>,
     history: Vec<PastDecision>,
+}
+
+impl Known {
+    /// What the tools answered when `past` was decided; their calls and findings are kept in the journal again.
+    fn recorded(past: &Decision, journal: &mut Journal) -> Self {
+        const LOOK_UPS: [ToolName; 3] =
+            [ToolName::CheckVipStatus, ToolName::CheckServiceStatus, ToolName::GetHistoricalContext];
+        let mut known = Self { customer: None, status: None, history: Vec::new() };
+        for call in past.tool_calls.iter().filter(|call| LOOK_UPS.contains(&call.name)) {
+            journal.calls.push(call.clone());
+            if !call.ok {
+                continue;
+            }
+            // A record of an earlier version may lack a field of today: then this fact is missing, as after a failure.
+            match call.name {
+                ToolName::CheckVipStatus => {
+                    known.customer = serde_json::from_value(call.output.clone()).unwrap_or_default()
+                }
+                ToolName::CheckServiceStatus => known.status = serde_json::from_value(call.output.clone()).ok(),
+                _ => {
+                    let recent = call.output.get("recent_tickets").cloned().unwrap_or_default();
+                    known.history = serde_json::from_value(recent).unwrap_or_default();
+                }
+            }
+        }
+        journal.findings.extend(past.findings.iter().filter(|finding| LOOK_UPS.contains(&finding.tool)).cloned());
+        known
+    }
 }
 
 fn extract_entities(app: &App, tenant: &Tenant, text: &Untrusted<String>, journal: &mut Journal) -> Entities {

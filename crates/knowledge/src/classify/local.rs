@@ -7,7 +7,7 @@ use moka::sync::Cache;
 use switchboard_core::{
     error::{Error, ErrorKind, Result},
     ids::{ConfigVersion, ModelVersion, TenantId},
-    learning::{Lesson, Scores, TrainedModel},
+    learning::{Lesson, Measured, TrainedModel},
     ports::{Classifier, Example, Learner},
     tenants::Tenant,
     tickets::{Certainty, Classification, Ticket},
@@ -152,7 +152,7 @@ impl Learner for LocalClassifier {
         })
     }
 
-    fn measure(&self, tenant: &Tenant, artifact: Option<&[u8]>, examples: &[Example]) -> Result<Scores> {
+    fn measure(&self, tenant: &Tenant, artifact: Option<&[u8]>, examples: &[Example]) -> Result<Measured> {
         let model = match artifact {
             Some(artifact) => Arc::new(TenantModel::from_artifact(artifact).map_err(damaged)?),
             None => self.starter(tenant)?,

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use switchboard_core::{
     ids::{CategoryId, TeamId},
-    learning::Scores,
+    learning::{Measured, Scores},
     ports::Example,
     tenants::Tenant,
     tickets::{CategoryProbability, TeamProbability},
@@ -153,7 +153,7 @@ impl TenantModel {
     }
 
     /// The scores on examples that it has not learned from.
-    pub(super) fn measure(&self, tenant: &Tenant, examples: &[Example], embedder: Option<&Embedder>) -> Scores {
+    pub(super) fn measure(&self, tenant: &Tenant, examples: &[Example], embedder: Option<&Embedder>) -> Measured {
         let needed = self.confidence_needed(tenant.config.review.precision);
         let mut scores = Scores::default();
         let mut answers = Vec::new();
@@ -175,7 +175,7 @@ impl TenantModel {
         scores.calibration_error = calibration_error(&answers);
         let automatic = answers.iter().filter(|(confidence, _)| *confidence >= needed).count();
         scores.automatic = automatic as f64 / answers.len().max(1) as f64;
-        scores
+        Measured { scores, right: answers.into_iter().map(|(_, right)| right).collect() }
     }
 
     pub(super) fn to_artifact(&self) -> Result<Vec<u8>, ArtifactError> {

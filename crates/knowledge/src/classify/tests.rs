@@ -99,7 +99,9 @@ fn a_trained_model_takes_the_place_of_the_starter_and_can_be_taken_back() {
     let after = classify(&classifier, &tenant, odd);
     assert_eq!(after.categories[0].category.as_str(), "technician_visit");
     assert_eq!(after.model, format!("local/{}", version()));
-    let scores = classifier.measure(&tenant, Some(&trained.artifact), &[example(99, odd, "technician_visit")]).unwrap();
+    let measured =
+        classifier.measure(&tenant, Some(&trained.artifact), &[example(99, odd, "technician_visit")]).unwrap();
+    let scores = measured.scores;
     assert_eq!((scores.categories_right, scores.teams_right), (1, 1));
     classifier.install(&id, None).unwrap();
     assert_eq!(classify(&classifier, &tenant, odd), before);

@@ -45,9 +45,13 @@ pub fn calibration_error(answers: &[(f64, bool)]) -> f64 {
 
 /// Factors for several kinds of scores, so that the softmax of their weighted sum fits the labels best: with one kind this is
 /// temperature scaling (Guo et al., 2017). Each row has the kinds' scores and the label. Found by a search along each factor
-/// in turn, on the logarithm of the likelihood.
+/// in turn, on the logarithm of the likelihood; with few rows, they stay near what is usual.
 pub fn fit_scales(rows: &[(Vec<&[f32]>, u32)], kinds: usize) -> Vec<f32> {
-    let mut scales = vec![1.0 / kinds.max(1) as f32; kinds];
+    let usual = USUAL_SCALE / kinds.max(1) as f32;
+    let unusual = |scales: &[f32]| -> f64 {
+        scales.iter().map(|scale| USUAL_WEIGHT * f64::from((scale / usual).ln().powi(2))).sum()
+    };
+    let mut scales = vec![usual; kinds];
     let mut best = loss(rows, &scales);
     let mut step = 4.0f32;
     while step > 1.01 {
@@ -58,7 +62,7 @@ pub fn fit_scales(rows: &[(Vec<&[f32]>, u32)], kinds: usize) -> Vec<f32> {
                 if let Some(scale) = tried.get_mut(kind) {
                     *scale = (*scale * factor).clamp(1e-4, 1e4);
                 }
-                let found = loss(rows, &tried);
+                let found = loss(rows, &tried) + unusual(&tried);
                 if found < best {
                     (best, scales, better) = (found, tried, true);
                 }
@@ -70,6 +74,12 @@ pub fn fit_scales(rows: &[(Vec<&[f32]>, u32)], kinds: usize) -> Vec<f32> {
     }
     scales
 }
+
+/// The factor that models of this kind come to: 1.4 with 9,000 examples of Banking77's training file, 2.0 with five of each
+/// label.
+const USUAL_SCALE: f32 = 1.6;
+/// What it weighs, in rows.
+const USUAL_WEIGHT: f64 = 8.0;
 
 /// Rows that a fit looks at: more change nothing in the second digit.
 const FIT_ROWS: usize = 4_000;

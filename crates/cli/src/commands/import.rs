@@ -1,0 +1,87 @@
+use std::{path::PathBuf, process::ExitCode};
+
+use anyhow::{Context, Result, anyhow};
+use serde_json::json;
+use switchboard_core::{
+    ports::{Added, Example, ExampleStore, TenantScope},
+    tenants::Tenant,
+};
+use tokio::sync::mpsc;
+
+use super::{IN_PART, Session};
+use crate::{
+    args::{HistoryColumns, HistoryFormat},
+    history::{self, Labels},
+    output,
+};
+
+/// Examples of one write.
+const AT_ONCE: usize = 500;
+
+pub(super) async fn import(
+    session: Session,
+    file: PathBuf,
+    format: HistoryFormat,
+    columns: HistoryColumns,
+) -> Result<ExitCode> {
+    let wired = session.open()?;
+    let id = session.tenant(wired.tenants.as_ref()).await?;
+    let tenant = wired.app.tenants.tenant(&id).await?.with_context(|| format!("tenant `{id}` has gone"))?;
+    let scope = TenantScope::of_tenant(&tenant);
+    let (send, mut batches) = mpsc::channel::<Vec<Example>>(4);
+    let (now, quiet) = (wired.app.clock.now(), session.global.quiet);
+    // Checked before anything is read.
+    Labels::new(&tenant, &columns.map)?;
+    let reading = tokio::task::spawn_blocking(move || read(&tenant, file, format, &columns, quiet, now, send));
+    let mut added = Added::default();
+    while let Some(batch) = batches.recv().await {
+        let more = wired.store.add(&scope, batch).await?;
+        added.new += more.new;
+        added.replaced += more.replaced;
+        added.kept += more.kept;
+    }
+    let (report, left_out) = reading.await.context("reading died")??;
+    if session.global.json {
+        output::json(&json!({
+            "tenant": id, "file": report, "new": added.new, "replaced": added.replaced,
+            "kept_review": added.kept, "unknown_label": left_out,
+        }))?;
+    } else {
+        println!(
+            "{} rows read: {} new examples, {} replaced, {} left as a review says.",
+            report.rows, added.new, added.replaced, added.kept
+        );
+        println!("A running server learns from them by itself; `switchboard train --tenant {id}` does so now.");
+    }
+    let is_whole = left_out == 0 && report.skipped.is_empty();
+    Ok(if is_whole { ExitCode::SUCCESS } else { ExitCode::from(IN_PART) })
+}
+
+type Read = (switchboard_knowledge::dataset::ReadReport, u64);
+
+fn read(
+    tenant: &Tenant,
+    file: PathBuf,
+    format: HistoryFormat,
+    columns: &HistoryColumns,
+    quiet: bool,
+    now: switchboard_core::time::Timestamp,
+    send: mpsc::Sender<Vec<Example>>,
+) -> Result<Read> {
+    let mut labels = Labels::new(tenant, &columns.map)?;
+    let mut batch = Vec::with_capacity(AT_ONCE);
+    let mut is_gone = false;
+    let report = history::read(&file, format, columns, quiet, &mut |row| {
+        if let Some(example) = labels.example(row, now) {
+            batch.push(example);
+        }
+        if batch.len() >= AT_ONCE {
+            is_gone |= send.blocking_send(std::mem::take(&mut batch)).is_err();
+        }
+    })?;
+    if is_gone || (!batch.is_empty() && send.blocking_send(batch).is_err()) {
+        return Err(anyhow!("the examples could not be stored"));
+    }
+    history::tell_left_out(&report, &labels);
+    Ok((report, labels.unknown.values().sum()))
+}
