@@ -21,8 +21,8 @@ const REFRESH_EVERY: Duration = Duration::from_secs(2);
 /// So many looks for one look whether a training is due.
 const LOOKS_PER_TRAINING: u32 = 15;
 
-/// Looks after the models of all tenants, until `stopped` says so.
-pub(crate) async fn keep_learning(app: App, stopped: impl Fn() -> bool) {
+/// Looks after the models of all tenants, until `stopped` says so; new ones are made when `trains`.
+pub(crate) async fn keep_learning(app: App, trains: bool, stopped: impl Fn() -> bool) {
     let mut looks = 0u32;
     let is_training = Arc::new(AtomicBool::new(false));
     while !stopped() {
@@ -46,7 +46,7 @@ pub(crate) async fn keep_learning(app: App, stopped: impl Fn() -> bool) {
             {
                 tracing::error!(tenant = %id, error = error.report(), "a model is not in force");
             }
-            if looks.is_multiple_of(LOOKS_PER_TRAINING) {
+            if trains && looks.is_multiple_of(LOOKS_PER_TRAINING) {
                 train_if_due(&app, &tenant, &is_training).await;
             }
         }

@@ -26,6 +26,7 @@ pub(crate) struct Server {
     pub(crate) environment: String,
     pub(crate) metrics_need_key: bool,
     pub(crate) shutdown_seconds: u64,
+    pub(crate) train: bool,
 }
 
 #[derive(Debug, Default, Deserialize, PartialEq)]

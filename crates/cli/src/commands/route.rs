@@ -3,6 +3,7 @@ use std::{
     io::{self, IsTerminal, Read},
     path::Path,
     process::ExitCode,
+    sync::Arc,
 };
 
 use anyhow::{Context, Result, bail};
@@ -29,7 +30,8 @@ pub(super) async fn route(mut session: Session, file: &Path) -> Result<ExitCode>
     let rows = rows(file, text.strip_prefix('\u{feff}').unwrap_or(&text))?;
     // Without data, the demo tenant routes, from a folder that goes away again.
     let temporary = tempfile::tempdir().context("no temporary folder")?;
-    let wired = if session.data.is_new() {
+    let is_demo = session.data.is_new();
+    let wired = if is_demo {
         session.data = DataFolder::find(Some(temporary.path()))?;
         session.data.create()?;
         let wired = wire::wire(&session.data, &session.settings, Role::Tool)?;
@@ -42,6 +44,9 @@ pub(super) async fn route(mut session: Session, file: &Path) -> Result<ExitCode>
     let tenant = wired.tenants.tenant(&id).await?.with_context(|| format!("tenant `{id}` has gone"))?;
     if let Some(embedder) = embedding::open(&session.data)? {
         wired.classifier.with_embeddings(embedder);
+    }
+    if is_demo {
+        super::train::run(&session, &wired.app, Arc::clone(&tenant), learning::Options::default()).await?;
     }
     if let Err(error) = learning::refresh(&wired.app, &tenant).await {
         eprintln!("{}", error.report());

@@ -64,7 +64,7 @@ pub(super) async fn serve(session: Session, listen: Option<SocketAddr>, with_dem
     let sweeper = start_sweeper(wired.app.clone(), Arc::clone(&wired.store), stopped.clone());
     give_embeddings(data, Arc::clone(&wired.classifier));
     prepare_tenants(wired.app.clone());
-    let learner = start_learner(wired.app.clone(), stopped.clone());
+    let learner = start_learner(wired.app.clone(), settings.server.train, stopped.clone());
     tokio::spawn(keep_metrics_small(wired.app.clone(), upkeep));
     announce(&session, address, key.as_ref(), global.json)?;
     if first_start {
@@ -124,8 +124,8 @@ fn start_sweeper(app: App, store: Arc<SqliteStore>, stopped: watch::Receiver<boo
     })
 }
 
-fn start_learner(app: App, stopped: watch::Receiver<bool>) -> JoinHandle<()> {
-    tokio::spawn(async move { keep_learning(app, || *stopped.borrow()).await })
+fn start_learner(app: App, trains: bool, stopped: watch::Receiver<bool>) -> JoinHandle<()> {
+    tokio::spawn(async move { keep_learning(app, trains, || *stopped.borrow()).await })
 }
 
 /// Loads the embedding model beside the first requests: it takes a good part of a second.

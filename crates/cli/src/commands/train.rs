@@ -71,7 +71,7 @@ fn examples_of(
 }
 
 /// Trains on a thread of its own, with a progress bar on a terminal.
-async fn run(session: &Session, app: &App, tenant: Arc<Tenant>, options: Options) -> Result<Outcome> {
+pub(super) async fn run(session: &Session, app: &App, tenant: Arc<Tenant>, options: Options) -> Result<Outcome> {
     let bar = if session.global.quiet { ProgressBar::hidden() } else { ProgressBar::new(1_000) };
     let style = ProgressStyle::with_template("{bar:40} {msg} {elapsed}");
     bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));

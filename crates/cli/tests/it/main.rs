@@ -21,6 +21,7 @@ mod desk_failures;
 mod desks;
 mod first_start;
 mod keys;
+mod learning;
 mod paging;
 mod random;
 mod reviews;

@@ -29,7 +29,9 @@ struct Setup {
 impl Setup {
     /// Acme with a folder as its desk.
     fn new() -> Self {
-        let home = Home::with_tenant(&acme(&json!({"kind": "folder", "path": "desk"})));
+        let mut config = acme(&json!({"kind": "folder", "path": "desk"}));
+        config["review"]["precision"] = 0.7.into();
+        let home = Home::with_tenant(&config);
         let server = home.start_empty();
         let api = server.api(&home.make_key("acme", &[]));
         Self { home, _server: server, api }

@@ -37,7 +37,9 @@ pub(crate) struct Ran {
 impl Home {
     /// A data folder that is not there yet.
     pub(crate) fn new() -> Self {
-        Self { folder: tempfile::tempdir().unwrap(), environment: Vec::new() }
+        // Most tests are not about learning, and a training beside each would cost them seconds.
+        let quiet = ("SWITCHBOARD_SERVER__TRAIN".to_owned(), "false".to_owned());
+        Self { folder: tempfile::tempdir().unwrap(), environment: vec![quiet] }
     }
 
     /// The same with `config` as a tenant; its server is to be started by [`Home::start_empty`].
@@ -145,6 +147,13 @@ impl Home {
     /// Starts a server without the demo tenant.
     pub(crate) fn start_empty(&self) -> Server {
         self.start_with("127.0.0.1:0", &["--no-demo"])
+    }
+
+    /// Makes the data folder by a first start without the demo, and ends that server again.
+    pub(crate) fn prepared(&self) {
+        let mut server = self.start_empty();
+        server.terminate();
+        server.wait(START_TIME);
     }
 
     pub(crate) fn start_with(&self, listen: &str, arguments: &[&str]) -> Server {

@@ -24,7 +24,7 @@ const MOST_CELLS: usize = 100_000_000;
 /// Parts into which the data is cut for held-back predictions.
 const FOLDS: usize = 5;
 /// The same where examples are few: what is held back must leave enough to learn from.
-const FEW_FOLDS: usize = 20;
+const FEW_FOLDS: usize = 10;
 /// Fewer known strangers teach less than labels that are left out.
 const ENOUGH_STRANGERS: usize = 20;
 /// Groups of labels that are left out in turn.
