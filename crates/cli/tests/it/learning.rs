@@ -3,6 +3,12 @@
 use std::{fs, path::PathBuf, time::Duration};
 
 use serde_json::{Value, json};
+use switchboard_core::{
+    learning,
+    ports::{Example, ExampleSource},
+    time::Timestamp,
+    untrusted::Untrusted,
+};
 
 use crate::{
     server::Home,
@@ -70,6 +76,17 @@ impl Setup {
     }
 }
 
+fn is_held_back(text: &str) -> bool {
+    learning::held_back(&Example {
+        id: "E-1".parse().unwrap(),
+        text: Untrusted::new(text.to_owned()),
+        category: None,
+        team: None,
+        source: ExampleSource::Import,
+        at: Timestamp::from_millis(0),
+    })
+}
+
 fn history_with_noise() -> String {
     history() + "{\"subject\": \"a\", \"description\": \"b\", \"category\": \"not ours\"}\n{broken\n"
 }
@@ -134,9 +151,12 @@ async fn a_worse_model_is_not_put_in_force_unless_forced() {
     setup.import();
     let first = home.json(&["train"]);
     assert_eq!(first["verdict"], "in_force", "{first}");
-    // One text many times, with the wrong label: all of it falls on the side that is learned from.
-    let text = "the kaleidoscope of unit about the kaleidoscope number, please look";
-    let wrong = (json!({"text": text, "label": "billing"}).to_string() + "\n").repeat(600);
+    // Many more examples with the wrong label, all of them on the side that is learned from.
+    let wrong: String = (1_000..3_000)
+        .map(|n| format!("the kaleidoscope of unit {n} about the kaleidoscope of unit number {n}, please look"))
+        .filter(|text| !is_held_back(text))
+        .map(|text| json!({"text": text, "label": "billing"}).to_string() + "\n")
+        .collect();
     let file = home.data().join("wrong.jsonl");
     fs::write(&file, wrong).unwrap();
     let path = file.to_str().unwrap();
