@@ -6,9 +6,10 @@ mod args;
 mod commands;
 mod data;
 mod demo;
-#[allow(dead_code, reason = "the commands that use it follow")]
 mod embedding;
+mod measuring;
 mod output;
+mod report;
 mod settings;
 mod wire;
 
