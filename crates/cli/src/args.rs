@@ -99,8 +99,8 @@ pub(crate) enum Command {
 #[derive(Debug, clap::Args)]
 pub(crate) struct Eval {
     /// Labelled texts, of which a part is held back for the test; `-` for standard input.
-    #[arg(required_unless_present = "train", conflicts_with_all = ["train", "test"])]
-    pub(crate) data: Option<PathBuf>,
+    #[arg(value_name = "DATA", required_unless_present = "train", conflicts_with_all = ["train", "test"])]
+    pub(crate) file: Option<PathBuf>,
     /// Labelled texts to learn from, beside --test.
     #[arg(long, value_name = "FILE", requires = "test")]
     pub(crate) train: Option<PathBuf>,

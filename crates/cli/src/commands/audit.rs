@@ -8,7 +8,7 @@ use switchboard_knowledge::eval::{self, Audited};
 
 use super::{
     Session,
-    eval::show::{figures, notes, row, weakest},
+    eval::show::{figures, notes, row, stages, weakest},
 };
 use crate::{
     args::{self, Stages},
@@ -46,13 +46,13 @@ pub(super) fn audit(session: &Session, args: &args::Audit) -> Result<ExitCode> {
     if session.global.json {
         output::json(&Printed { audit: &audit, stage, data: &file, notes: &notes })?;
     } else {
-        show(&audit, all_usable);
+        show(&audit, all_usable, stages(&audit.training, &audit.metrics, stage));
         self::notes(&notes);
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn show(audit: &eval::Audit, usable: u64) {
+fn show(audit: &eval::Audit, usable: u64, stages: String) {
     let metrics = &audit.metrics;
     let mut rows = vec![
         row("tickets", format!("{usable}, of which {} different ones in scope were asked about", metrics.n)),
@@ -61,6 +61,7 @@ fn show(audit: &eval::Audit, usable: u64) {
             format!("{}; the most frequent one has {}", audit.training.labels, percent(audit.most_frequent_share)),
         ),
     ];
+    rows.push(row("stages", stages));
     if let Some(months) = &audit.months {
         rows.push(row(
             "tickets of a month",
@@ -68,23 +69,31 @@ fn show(audit: &eval::Audit, usable: u64) {
         ));
     }
     rows.extend(figures(metrics));
-    rows.push(row(
-        "same text, several labels",
-        format!("{} texts; nobody is right on more than {}", audit.conflicts.texts, percent(audit.conflicts.ceiling)),
-    ));
+    if audit.conflicts.texts > 0 {
+        rows.push(row(
+            "same text, several labels",
+            format!(
+                "{} texts; nobody is right on more than {}",
+                audit.conflicts.texts,
+                percent(audit.conflicts.ceiling)
+            ),
+        ));
+    }
     rows.push(row("cost of an answer", "$0 (computed here)".to_owned()));
     println!("What to expect, from five folds that were each held back:");
     output::table(&["measure", "value"], rows, "");
     println!("\nAutomatic routing:");
+    let mut headers = vec!["precision", "routed"];
+    if audit.routed_per_month.is_some() {
+        headers.push("tickets of a month");
+    }
     let routing = metrics.coverage_at_precision.iter().map(|(precision, coverage)| {
+        let mut cells = vec![percent(precision.parse().unwrap_or_default()), percent(*coverage)];
         let of_month = audit.routed_per_month.as_ref().and_then(|months| months.get(precision));
-        vec![
-            percent(precision.parse().unwrap_or_default()),
-            percent(*coverage),
-            of_month.map_or("-".to_owned(), |n| format!("{n:.0}")),
-        ]
+        cells.extend(of_month.map(|n| format!("{n:.0}")));
+        cells
     });
-    output::table(&["precision", "routed", "tickets of a month"], routing.collect(), "");
+    output::table(&headers, routing.collect(), "");
     println!("\nMost confused labels:");
     let pairs = audit.confused_pairs.iter().map(|pair| {
         let [one, other] = &pair.labels;

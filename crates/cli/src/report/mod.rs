@@ -123,18 +123,20 @@ pub(crate) fn of_audit(name: &str, audit: &Audit, mistakes: &[Mistake], notes: &
         tiles.push(tile("Tickets of a month", format!("{:.0}", months.tickets_per_month), between));
     }
     tiles.push(tile("Cost of an answer", "$0".to_owned(), "computed on this machine".to_owned()));
+    let mut headers = vec!["Precision", "Routed"];
+    if audit.routed_per_month.is_some() {
+        headers.push("Tickets of a month");
+    }
     let routing = metrics.coverage_at_precision.iter().map(|(precision, coverage)| {
+        let mut cells = vec![percent(precision.parse().unwrap_or_default()), percent(*coverage)];
         let of_month = audit.routed_per_month.as_ref().and_then(|months| months.get(precision));
-        vec![
-            percent(precision.parse().unwrap_or_default()),
-            percent(*coverage),
-            of_month.map_or("–".to_owned(), |n| format!("{n:.0}")),
-        ]
+        cells.extend(of_month.map(|n| format!("{n:.0}")));
+        cells
     });
     let routing = Sheet {
         title: "Automatic routing",
         explained: "The share of the tickets that can go to their team without a person, by the precision that is asked for.",
-        headers: vec!["Precision", "Routed", "Tickets of a month"],
+        headers,
         rows: routing.collect(),
     };
     let pairs = audit.confused_pairs.iter().map(|pair| {

@@ -56,7 +56,13 @@ pub(super) fn eval(session: &Session, eval: &args::Eval) -> Result<ExitCode> {
         eval.gates.iter().map(|gate| gate.check(evaluation)).collect::<Result<_, _>>().context("--gate")?;
     let stage = if measuring.stages() == Stages::One { "one" } else { "both" };
     if let Some(path) = &eval.measuring.html {
-        let page = report::of_evaluation(&name(eval), evaluation, mistakes, &notes, show::stages(evaluation, stage));
+        let page = report::of_evaluation(
+            &name(eval),
+            evaluation,
+            mistakes,
+            &notes,
+            show::stages(&evaluation.training, &evaluation.metrics, stage),
+        );
         report::write(path, &page)?;
     }
     if session.global.json {
@@ -77,9 +83,9 @@ fn rows(measuring: &Measuring<'_>, eval: &args::Eval) -> Result<(Split, Data, Ve
         train_rows: split.train.len(),
         test_rows: split.test.len(),
     };
-    match (&eval.data, &eval.train, &eval.test) {
-        (Some(data), ..) => {
-            let Loaded { rows, file, notes, .. } = measuring.load(data, None)?;
+    match (&eval.file, &eval.train, &eval.test) {
+        (Some(file), ..) => {
+            let Loaded { rows, file, notes, .. } = measuring.load(file, None)?;
             let (rows, repeated) = deduplicate(rows);
             let split = split_by_text(rows, eval.holdout, eval.measuring.seed);
             let data = of(&split, vec![file], Some(eval.holdout), repeated);
@@ -153,8 +159,8 @@ fn judge(gates: &[GateResult]) -> ExitCode {
 
 fn name(eval: &args::Eval) -> String {
     let name = |path: &Path| path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
-    match (&eval.data, &eval.train, &eval.test) {
+    match (&eval.file, &eval.train, &eval.test) {
         (None, Some(train), Some(test)) => format!("{} tested with {}", name(train), name(test)),
-        (data, ..) => data.as_deref().map(name).unwrap_or_default(),
+        (file, ..) => file.as_deref().map(name).unwrap_or_default(),
     }
 }

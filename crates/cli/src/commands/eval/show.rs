@@ -1,6 +1,6 @@
 //! The figures in tables.
 
-use switchboard_knowledge::eval::{Evaluation, Metrics};
+use switchboard_knowledge::eval::{Evaluation, Metrics, TrainingFacts};
 
 use super::Data;
 use crate::output::{self, percent};
@@ -23,14 +23,14 @@ pub(super) fn show(evaluation: &Evaluation, data: &Data, stage: &str, notes: &[S
             ),
         ),
         row("tested with", format!("{} texts, {} of them out of scope", data.test_rows, metrics.out_of_scope.n)),
-        row("stages", stages(evaluation, stage)),
+        row("stages", stages(training, metrics, stage)),
     ];
     rows.extend(figures(metrics));
     let latency = &evaluation.latency_ms;
-    rows.push(row("time of an answer", format!("p50 {:.2} ms, p99 {:.2} ms on one core", latency.p50, latency.p99)));
+    rows.push(row("time of an answer", format!("p50 {:.3} ms, p99 {:.3} ms on one core", latency.p50, latency.p99)));
     if latency.stages.len() > 1 {
         for (stage, time) in &latency.stages {
-            rows.push(row(&format!("  stage {stage}"), format!("p50 {:.2} ms, p99 {:.2} ms", time.p50, time.p99)));
+            rows.push(row(&format!("  stage {stage}"), format!("p50 {:.3} ms, p99 {:.3} ms", time.p50, time.p99)));
         }
     }
     rows.push(row("cost of an answer", "$0 (computed here)".to_owned()));
@@ -80,11 +80,11 @@ pub(crate) fn figures(metrics: &Metrics) -> Vec<Vec<String>> {
 }
 
 /// What became of the stages.
-pub(super) fn stages(evaluation: &Evaluation, stage: &str) -> String {
-    match (stage, evaluation.training.meaning) {
+pub(crate) fn stages(training: &TrainingFacts, metrics: &Metrics, stage: &str) -> String {
+    match (stage, training.meaning) {
         ("one", _) => "one: words alone".to_owned(),
         (_, "not_worth_it") => "one: meaning added nothing on held-back texts".to_owned(),
-        _ => format!("both; meaning was asked for {}", percent(evaluation.metrics.stages.two)),
+        _ => format!("both; meaning was asked for {}", percent(metrics.stages.two)),
     }
 }
 
