@@ -9,7 +9,9 @@ mod demo;
 mod embedding;
 mod history;
 mod learning;
+mod measuring;
 mod output;
+mod report;
 mod settings;
 mod wire;
 

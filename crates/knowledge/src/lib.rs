@@ -5,6 +5,7 @@
 mod classify;
 pub mod dataset;
 pub mod embed;
+pub mod eval;
 pub mod learn;
 pub mod text;
 

@@ -1,7 +1,9 @@
 //! One file a command.
 
+mod audit;
 mod dlq;
 mod doctor;
+mod eval;
 mod events;
 mod import;
 mod keys;
@@ -68,6 +70,8 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
         match args.command {
             Command::Serve { listen, no_demo, demo: _ } => serve::serve(context, listen, !no_demo).await,
             Command::Route { file } => route::route(context, &file).await,
+            Command::Eval(eval) => eval::eval(&context, &eval),
+            Command::Audit(audit) => audit::audit(&context, &audit),
             Command::Tickets(command) => tickets::run(context, command).await,
             Command::Reviews(reviews) => reviews::run(context, reviews).await,
             Command::Dlq(command) => dlq::run(context, command).await,

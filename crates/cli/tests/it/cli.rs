@@ -22,6 +22,7 @@ fn every_command_explains_itself() {
     let home = Home::new();
     for (name, commands) in [
         ("help", &[&[][..], &["serve"], &["route"], &["doctor"], &["completions"]][..]),
+        ("help_eval", &[&["eval"], &["audit"]]),
         ("help_tickets", &[&["tickets"], &["tickets", "list"], &["tickets", "show"]]),
         ("help_reviews", &[&["reviews"], &["reviews", "confirm"], &["reviews", "correct"]]),
         ("help_dlq", &[&["dlq"], &["dlq", "list"], &["dlq", "show"], &["dlq", "replay"], &["dlq", "drop"]]),
