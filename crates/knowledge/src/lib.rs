@@ -1,5 +1,6 @@
 //! What Switchboard reads out of text, CPU-bound and without I/O. Today that is [`NearestExample`], which classifies
-//! tickets by the tenant's own categories, descriptions and examples. It knows the core and nothing of storage or HTTP.
+//! tickets by the tenant's own categories, descriptions and examples; [`Corpus`], which learns from labelled texts; and
+//! [`eval`], which says how well. It knows the core and nothing of storage or HTTP.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 mod classify;

@@ -90,6 +90,6 @@ fn odd_rows_are_counted_and_told() {
     for part in ["another number of fields", "first at line 122", "no text", "rows that are not UTF-8"] {
         assert!(notes.contains(part), "`{part}` is not in {notes}");
     }
-    let text = home.ok(&["eval", &home.beside("data.csv").to_str().unwrap(), "--quiet"]);
+    let text = home.ok(&["eval", home.beside("data.csv").to_str().unwrap(), "--quiet"]);
     assert!(text.contains("note: ") && text.contains("another number of fields"), "{text}");
 }
