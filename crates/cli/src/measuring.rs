@@ -112,9 +112,9 @@ impl<'a> Measuring<'a> {
         for skipped in &report.skipped {
             let lines: Vec<String> = skipped.lines.iter().map(u64::to_string).collect();
             notes.push(format!(
-                "{name}: {} rows left out: {} (first at line {})",
-                skipped.rows,
+                "{name}: rows left out, {}: {} (first at line {})",
                 skipped.reason,
+                skipped.rows,
                 lines.join(", ")
             ));
         }

@@ -1,5 +1,6 @@
-//! What Switchboard reads out of text, CPU-bound and without I/O. [`LocalClassifier`] classifies
-//! tickets by the tenant's own categories, descriptions and examples. It knows the core and nothing of storage or HTTP.
+//! What Switchboard reads out of text, CPU-bound and without I/O: [`LocalClassifier`] classifies tickets and learns; [`Corpus`]
+//! learns from any labelled texts, which [`dataset`] reads; and [`eval`] says how well. It knows the core and nothing of storage
+//! or HTTP.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 mod classify;

@@ -33,7 +33,7 @@ pub(super) fn audit(session: &Session, args: &args::Audit) -> Result<ExitCode> {
     let all_usable = file.report.usable;
     let Audited { audit, mistakes } = measuring.run(|options| eval::audit(rows, months, options))?;
     if audit.repeated_rows > 0 {
-        notes.push(format!("{} rows repeat a text under the same label; each counts once", audit.repeated_rows));
+        notes.push(format!("rows that repeat a text under the same label and count once: {}", audit.repeated_rows));
     }
     if audit.months.is_none() {
         notes.push("no dates were found, so nothing is said about months; name them by --date-column".to_owned());

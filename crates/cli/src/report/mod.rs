@@ -69,14 +69,14 @@ pub(crate) fn of_evaluation(
     let latency = &evaluation.latency_ms;
     tiles.push(tile(
         "Time of an answer",
-        format!("{:.1} ms", latency.p50),
-        format!("p99 {:.1} ms, on one core", latency.p99),
+        format!("{:.3} ms", latency.p50),
+        format!("p99 {:.3} ms, on one core", latency.p99),
     ));
     tiles.push(tile("Cost of an answer", "$0".to_owned(), "computed on this machine".to_owned()));
     let training = &evaluation.training;
     let learned = format!("{} texts", training.examples + training.out_of_scope);
     tiles.push(tile("Learned from", learned, format!("{} labels, {:.1} s", training.labels, training.seconds)));
-    tiles.push(tile("Stages", percent(metrics.stages.two), format!("asked for meaning; {stages}")));
+    tiles.push(tile("Asked for meaning", percent(metrics.stages.two), format!("stages: {stages}")));
     let routing = evaluation.thresholds.iter().map(|(wanted, found)| {
         vec![
             percent(wanted.parse().unwrap_or_default()),
@@ -113,11 +113,10 @@ pub(crate) fn of_audit(name: &str, audit: &Audit, mistakes: &[Mistake], notes: &
         audit.training.labels.to_string(),
         format!("the most frequent one has {}", percent(audit.most_frequent_share)),
     ));
-    tiles.push(tile(
-        "Best possible",
-        percent(audit.conflicts.ceiling),
-        format!("{} texts have several labels", audit.conflicts.texts),
-    ));
+    if audit.conflicts.texts > 0 {
+        let several = format!("texts with several labels: {}", audit.conflicts.texts);
+        tiles.push(tile("Best possible", percent(audit.conflicts.ceiling), several));
+    }
     if let Some(months) = &audit.months {
         let between = format!("{} to {}", months.first, months.last);
         tiles.push(tile("Tickets of a month", format!("{:.0}", months.tickets_per_month), between));

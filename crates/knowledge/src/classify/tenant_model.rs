@@ -180,8 +180,8 @@ impl TenantModel {
 
     pub(super) fn to_artifact(&self) -> Result<Vec<u8>, ArtifactError> {
         artifact::write(&Kept {
-            categories: self.categories.record().clone(),
-            teams: self.teams.as_ref().map(|teams| teams.record().clone()),
+            categories: self.categories.to_record(),
+            teams: self.teams.as_ref().map(|teams| teams.to_record()),
             curve: self.curve.clone(),
         })
     }

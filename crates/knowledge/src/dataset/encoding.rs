@@ -53,8 +53,11 @@ fn opened<'a>(head: Vec<u8>, source: impl BufRead + 'a) -> Result<Opened<'a>, Da
     Ok(Opened { head, source: Box::new(source) })
 }
 
+/// A source whose beginning was read and put back.
+type PutBack<R> = io::Chain<Cursor<Vec<u8>>, R>;
+
 /// The beginning of `source`, and `source` with it put back.
-fn peek<R: BufRead>(mut source: R) -> io::Result<(Vec<u8>, io::Chain<Cursor<Vec<u8>>, R>)> {
+fn peek<R: BufRead>(mut source: R) -> io::Result<(Vec<u8>, PutBack<R>)> {
     let mut head = Vec::new();
     source.by_ref().take(HEAD_BYTES as u64).read_to_end(&mut head)?;
     Ok((head.clone(), Cursor::new(head).chain(source)))

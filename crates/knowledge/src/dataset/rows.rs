@@ -212,14 +212,14 @@ impl<'a> Rows<'a> {
             _ => return Err(DatasetError::NothingUsable { rows, skipped }),
         };
         let what = [
-            "are not UTF-8 and were read as Windows-1252 or with replacement characters",
-            "have several labels; the first one counts",
-            "are longer than 20,000 characters; the rest was cut off",
-            "span more than 1,000 lines; is a quotation mark missing there?",
+            "rows that are not UTF-8, read as Windows-1252 or with replacement characters",
+            "rows with several labels, of which the first one counts",
+            "rows longer than 20,000 characters, whose rest was cut off",
+            "rows of more than 1,000 lines, where a quotation mark may be missing",
         ];
         for ((rows, first), what) in self.odd.into_iter().zip(what) {
             if rows > 0 {
-                self.notes.push(format!("{rows} rows {what} (first at line {first})"));
+                self.notes.push(format!("{what}: {rows} (first at line {first})"));
             }
         }
         Ok(ReadReport { format, columns, rows, usable, skipped, notes: self.notes })

@@ -65,7 +65,7 @@ fn a_broken_array_gives_what_stands_before() {
 fn encodings_of_single_rows_are_told() {
     let (found, report) = rows(b"text,label\nf\xc3\xbcr,x\nf\xfcr,x\n");
     assert_eq!(plain(&found), [("für", "x", 2), ("für", "x", 3)]);
-    assert!(report.notes[0].starts_with("1 rows are not UTF-8"), "{:?}", report.notes);
+    assert!(report.notes[0].starts_with("rows that are not UTF-8"), "{:?}", report.notes);
     let (found, _) = rows(b"[{\"text\":\"f\xfcr\",\"label\":\"x\"}]");
     assert_eq!(plain(&found), [("für", "x", 1)]);
 }

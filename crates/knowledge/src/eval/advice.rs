@@ -40,15 +40,14 @@ pub(super) fn advice(audit: &Audit) -> Vec<String> {
     if !audit.rare_labels.is_empty() {
         let names = audit.rare_labels.iter().map(|label| label.label.as_str());
         lines.push(format!(
-            "{} labels have fewer than {RARE} texts, which is too few to learn: collect more, or merge them ({}).",
-            audit.rare_labels.len(),
+            "Labels with fewer than {RARE} texts cannot be learned: collect more, or merge them ({}).",
             listed(names, audit.rare_labels.len())
         ));
     }
     if audit.conflicts.texts > 0 && audit.conflicts.ceiling < LOW_CEILING {
         lines.push(format!(
-            "{} texts have several labels, so that no classifier can be right on more than {} of these rows: agree on one \
-             label for each.",
+            "The same text has several labels here and there ({} texts), so that no classifier can be right on more than {} \
+             of the rows: agree on one label for each.",
             audit.conflicts.texts,
             percent(audit.conflicts.ceiling)
         ));

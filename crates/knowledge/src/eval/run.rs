@@ -303,7 +303,8 @@ fn percentile(sorted: &[f64], share: f64) -> f64 {
 
 /// The wrong answers that were surest, out-of-scope texts that were answered among them.
 pub(super) fn surest_mistakes(rows: &[Row], answers: &[Answer], names: &[String]) -> Vec<Mistake> {
-    let wrong = |answer: &Answer| !answer.is_right() && !(answer.truth.is_none() && answer.rejected);
+    let is_rightly_rejected = |answer: &Answer| answer.truth.is_none() && answer.rejected;
+    let wrong = |answer: &Answer| !answer.is_right() && !is_rightly_rejected(answer);
     let mut mistakes: Vec<_> = rows.iter().zip(answers).filter(|(_, answer)| wrong(answer)).collect();
     mistakes.sort_by(|one, other| other.1.confidence.total_cmp(&one.1.confidence));
     let of = |(row, answer): (&Row, &Answer)| Mistake {

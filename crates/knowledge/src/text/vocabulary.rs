@@ -34,7 +34,6 @@ impl Hasher for AsItIs {
 #[derive(Clone, Debug)]
 pub struct Vocabulary {
     at: ByHash<(u32, f32)>,
-    record: VocabularyRecord,
 }
 
 /// A vocabulary as it is kept: the row of a feature is its place.
@@ -66,28 +65,33 @@ impl Vocabulary {
             hashes: found.iter().map(|(hash, _)| *hash).collect(),
             idf: found.iter().map(|(_, count)| idf(*count)).collect(),
         };
-        Self::from_record(record)
+        Self::from_record(&record)
     }
 
     /// The vocabulary that was kept.
-    pub fn from_record(record: VocabularyRecord) -> Self {
+    pub fn from_record(record: &VocabularyRecord) -> Self {
         let rows = record.hashes.iter().zip(&record.idf).zip(0u32..);
-        Self { at: rows.map(|((hash, idf), row)| (*hash, (row, *idf))).collect(), record }
+        Self { at: rows.map(|((hash, idf), row)| (*hash, (row, *idf))).collect() }
     }
 
     /// What is kept of it.
-    pub fn record(&self) -> &VocabularyRecord {
-        &self.record
+    pub fn to_record(&self) -> VocabularyRecord {
+        let mut rows: Vec<(u32, u64, f32)> = self.at.iter().map(|(hash, (row, idf))| (*row, *hash, *idf)).collect();
+        rows.sort_unstable_by_key(|(row, ..)| *row);
+        VocabularyRecord {
+            hashes: rows.iter().map(|(_, hash, _)| *hash).collect(),
+            idf: rows.iter().map(|(.., idf)| *idf).collect(),
+        }
     }
 
     /// Features known.
     pub fn len(&self) -> usize {
-        self.record.hashes.len()
+        self.at.len()
     }
 
     /// Whether nothing is known.
     pub fn is_empty(&self) -> bool {
-        self.record.hashes.is_empty()
+        self.at.is_empty()
     }
 
     /// The text as a vector over the known features.

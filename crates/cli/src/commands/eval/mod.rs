@@ -121,12 +121,12 @@ fn refuse_same(train: &Path, test: &Path) -> Result<()> {
 fn notes_on(evaluation: &Evaluation, data: &Data) -> Vec<String> {
     let mut notes = Vec::new();
     if data.repeated_rows > 0 {
-        notes.push(format!("{} rows repeat a text under the same label; each counts once", data.repeated_rows));
+        notes.push(format!("rows that repeat a text under the same label and count once: {}", data.repeated_rows));
     }
     let seen = evaluation.seen_texts;
     if seen.rows > 0 {
         notes.push(format!(
-            "{} of {} test texts are learned from too; on the {} others in scope the accuracy is {}",
+            "test texts that are learned from too: {} of {}; on the {} others in scope the accuracy is {}",
             seen.rows,
             data.test_rows,
             seen.unseen_n,
@@ -135,7 +135,7 @@ fn notes_on(evaluation: &Evaluation, data: &Data) -> Vec<String> {
     }
     if evaluation.unknown_label_rows > 0 {
         notes.push(format!(
-            "{} test rows have labels that do not occur in training; they count as wrong",
+            "test rows whose label does not occur in training, which count as wrong: {}",
             evaluation.unknown_label_rows
         ));
     }

@@ -56,8 +56,10 @@ fn top(values: &[f32]) -> (usize, f32) {
 /// A trained classifier.
 #[derive(Clone, Debug)]
 pub struct TextClassifier {
-    record: Record,
+    labels: Vec<String>,
     vocabulary: Vocabulary,
+    one: StageOne,
+    two: Option<StageTwo>,
 }
 
 /// A classifier as it is kept.
@@ -100,17 +102,22 @@ const MEANING_WEIGHT: f32 = 4.0;
 impl TextClassifier {
     /// The labels.
     pub fn labels(&self) -> &[String] {
-        &self.record.labels
+        &self.labels
     }
 
     /// Whether it has a second stage.
     pub fn has_stage_two(&self) -> bool {
-        self.record.two.is_some()
+        self.two.is_some()
     }
 
     /// What is kept of it.
-    pub fn record(&self) -> &Record {
-        &self.record
+    pub fn to_record(&self) -> Record {
+        Record {
+            labels: self.labels.clone(),
+            vocabulary: self.vocabulary.to_record(),
+            one: self.one.clone(),
+            two: self.two.clone(),
+        }
     }
 
     /// The classifier that was kept; `None` when its parts do not fit together.
@@ -124,19 +131,24 @@ impl TextClassifier {
         });
         let fits =
             rows == record.vocabulary.idf.len() && record.one.weights.fits(rows, labels) && two_fits && labels > 0;
-        fits.then(|| Self { vocabulary: Vocabulary::from_record(record.vocabulary.clone()), record })
+        fits.then(|| Self {
+            vocabulary: Vocabulary::from_record(&record.vocabulary),
+            labels: record.labels,
+            one: record.one,
+            two: record.two,
+        })
     }
 
     /// Classifies a text. Stage two is asked when the model has one, `embedder` is there, and stage one is unsure.
     pub fn predict(&self, reading: &Reading<'_>, embedder: Option<&Embedder>) -> Prediction {
         let vector = self.vocabulary.vector(reading.features());
         let known = self.vocabulary.known_share(reading.features());
-        let scores = self.record.one.weights.scores(&vector);
-        let one = &self.record.one;
+        let scores = self.one.weights.scores(&vector);
+        let one = &self.one;
         let probabilities = combined(&[&scores], &[one.scale]);
         let signs = Signs::of_stage_one(&scores, &probabilities, known);
         let mut answer = answer(probabilities, one.scope.as_ref(), &signs, Stage::One);
-        if let Some(two) = self.record.two.as_ref().filter(|two| is_asked(two.sure_from, &answer)) {
+        if let Some(two) = self.two.as_ref().filter(|two| is_asked(two.sure_from, &answer)) {
             let embedding = match embedder {
                 Some(embedder) => Some(reading.embedding(embedder)),
                 None => reading.known_embedding(),

@@ -1,7 +1,7 @@
 //! Training: folds for held-back predictions, calibration on them, then the model from everything.
 
 use super::{
-    Prediction, Reading, Record, Stage, StageOne, StageTwo, TextClassifier, likeness, meaning,
+    Prediction, Reading, Stage, StageOne, StageTwo, TextClassifier, likeness, meaning,
     scope::{Scope, Signs},
     top,
 };
@@ -433,7 +433,7 @@ impl Calibration {
         });
         let CalibratedOne { scale, scope, worth } = self.one;
         let one = StageOne { weights: Packed::of(&one), scale, worth, scope };
-        TextClassifier { record: Record { labels, vocabulary: vocabulary.record().clone(), one, two }, vocabulary }
+        TextClassifier { labels, vocabulary, one, two }
     }
 }
 
