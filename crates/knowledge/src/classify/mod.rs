@@ -9,8 +9,6 @@ mod tenant_model;
 #[cfg(test)]
 mod tests;
 pub mod tone;
-#[cfg(test)]
-mod tone_eval;
 
 pub use artifact::ArtifactError;
 pub use corpus::{Corpus, LearnOptions, Learned, Meaning, is_out_of_scope};
