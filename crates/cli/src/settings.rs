@@ -127,7 +127,7 @@ mod tests {
         assert_eq!(settings.server.listen, "127.0.0.1:8080");
         assert_eq!(settings.server.shutdown_seconds, 10);
         let table: Table = toml::from_str(DEFAULTS).unwrap();
-        assert_eq!(table.values().filter_map(Value::as_table).map(Table::len).sum::<usize>(), 7);
+        assert_eq!(table.values().filter_map(Value::as_table).map(Table::len).sum::<usize>(), 8);
     }
 
     #[test]
@@ -143,7 +143,7 @@ mod tests {
     #[test]
     fn a_wrong_key_is_named_with_its_line_and_the_nearest_right_one() {
         let expected = "switchboard.toml:3: unknown field `lisen`, expected one of `listen`, `environment`, \
-                        `metrics_need_key`, `shutdown_seconds`; did you mean `listen`?";
+                        `metrics_need_key`, `shutdown_seconds`, `train`; did you mean `listen`?";
         assert_eq!(from_file("# mine\n[server]\nlisen = \"x\"\n"), expected);
         assert!(from_file("[sever]\n").contains("did you mean `server`?"));
         assert!(from_file("[server]\nshutdown_seconds = \"x\"\n").starts_with("switchboard.toml:2: invalid type"));

@@ -253,7 +253,7 @@ mod tests {
             plots: Some(plots::of(&metrics)),
             tables: vec![confusions(&metrics), classes(&metrics)],
             mistakes: vec![mistake],
-            notes: vec!["<b>".to_owned()],
+            notes: vec!["<u>".to_owned()],
             advice: vec!["<i>".to_owned()],
         })
         .unwrap()
@@ -263,7 +263,7 @@ mod tests {
     fn nothing_is_injected_and_nothing_is_loaded() {
         for labels in [2, 12, 40] {
             let html = page(labels);
-            for part in ["<script", "<img", "<b>", "<i>", "http:", "https:", "url(", "@import", "src=\"", "href="] {
+            for part in ["<script", "<img", "<u>", "<i>", "http:", "https:", "url(", "@import", "src=\"", "href="] {
                 assert!(!html.contains(part), "{part} is in the report of {labels} labels");
             }
             assert!(html.contains("&lt;script&gt;alert(0)"), "the label is shown as it is");

@@ -94,3 +94,57 @@ impl WordPiece {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the `tokenizers` crate 0.23 gives with the model's own tokenizer.json.
+    const GIVEN: [(&str, &str); 10] = [
+        ("Why hasn't my card arrived yet?", "[CLS] why hasn ' t my card arrived yet ? [SEP]"),
+        (
+            "Die Straße ist überflutet – kein Empfang!",
+            "[CLS] die st ##raße ist uber ##fl ##ute ##t – kei ##n em ##pf ##ang ! [SEP]",
+        ),
+        ("¿Dónde está mi pedido nº 4711?", "[CLS] ¿ don ##de est ##a mi pe ##di ##do n ##º 47 ##11 ? [SEP]"),
+        ("ERR-620 & SVC204... $49.90", "[CLS] er ##r - 620 & sv ##c ##20 ##4 . . . $ 49 . 90 [SEP]"),
+        ("请帮我 reset 密码", "[CLS] [UNK] [UNK] 我 reset [UNK] [UNK] [SEP]"),
+        ("naïve cafe\u{301}\tnew\nline", "[CLS] naive cafe new line [SEP]"),
+        ("antidisestablishmentarianism", "[CLS] anti ##dis ##est ##ab ##lish ##ment ##arian ##ism [SEP]"),
+        ("🔥🔥 it's down", "[CLS] [UNK] it ' s down [SEP]"),
+        ("zero\u{200b}width\u{ad}soft", "[CLS] zero ##wi ##dt ##hs ##oft [SEP]"),
+        (" ", "[CLS] [SEP]"),
+    ];
+
+    fn pieces(tokens: &WordPiece, text: &str, most: usize) -> String {
+        let name =
+            |id: &u32| tokens.ids.iter().find(|(_, known)| *known == id).map(|(piece, _)| piece.as_str()).unwrap();
+        tokens.ids(text, most).iter().map(name).collect::<Vec<_>>().join(" ")
+    }
+
+    /// A vocabulary of these pieces alone gives the same: the longest piece of the whole one is the longest here, too.
+    fn word_piece() -> WordPiece {
+        let mut vocabulary: Vec<&str> = GIVEN.iter().flat_map(|(_, pieces)| pieces.split(' ')).collect();
+        vocabulary.sort_unstable();
+        vocabulary.dedup();
+        WordPiece::new(vocabulary.join("\n").as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn texts_are_cut_as_the_reference_cuts_them() {
+        let tokens = word_piece();
+        for (text, expected) in GIVEN {
+            assert_eq!(pieces(&tokens, text, 100), expected, "{text}");
+        }
+        assert_eq!(pieces(&tokens, &"a".repeat(101), 100), "[CLS] [UNK] [SEP]");
+    }
+
+    #[test]
+    fn a_long_text_is_cut_and_still_ended() {
+        let tokens = word_piece();
+        let long = "my card ".repeat(10_000);
+        assert_eq!(pieces(&tokens, &long, 5), "[CLS] my card my [SEP]");
+        assert_eq!(tokens.ids(&long, 64).len(), 64);
+        assert!(WordPiece::new(b"a\nb").is_err(), "a vocabulary without its marks is none");
+    }
+}
