@@ -11,7 +11,7 @@ use switchboard_core::{
     ports::{KeyStore, TenantScope},
 };
 use switchboard_http::{HttpState, Service, router};
-use switchboard_knowledge::LocalClassifier;
+use switchboard_knowledge::{LocalClassifier, tone};
 use switchboard_local::{Role, SqliteStore, Swept};
 use tokio::{
     net::TcpListener,
@@ -101,7 +101,14 @@ pub(super) async fn serve(session: Session, listen: Option<SocketAddr>, with_dem
 }
 
 fn start_worker(app: App, stopped: watch::Receiver<bool>, grace: Duration) -> JoinHandle<()> {
-    tokio::spawn(async move { jobs::work(&app, until(stopped), grace).await })
+    tokio::spawn(async move {
+        // Tickets are taken in at once; they are worked on when the classifier is ready, so that a process that dies while it
+        // learns has no ticket in its hands.
+        if tokio::task::spawn_blocking(tone::prepare).await.is_err() {
+            tracing::error!("learning the tone of tickets stopped");
+        }
+        jobs::work(&app, until(stopped), grace).await;
+    })
 }
 
 /// Retention and the search for what is unfinished: at the start, then every minute, in bounded steps.

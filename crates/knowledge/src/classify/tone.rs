@@ -30,12 +30,18 @@ pub struct Said<T> {
     pub probability: f64,
 }
 
-static TONE: LazyLock<Tone> = LazyLock::new(|| Tone {
-    sentiment: learn(include_str!("../../data/sentiment.jsonl"), |row| row.sentiment),
-    severity: learn(include_str!("../../data/severity.jsonl"), |row| row.severity),
-    spam: learn(include_str!("../../data/spam.jsonl"), |row| {
-        row.spam.map(|spam| if spam { SPAM } else { "genuine" }.to_owned())
-    }),
+static TONE: LazyLock<Tone> = LazyLock::new(|| {
+    std::thread::scope(|scope| {
+        let sentiment = scope.spawn(|| learn(include_str!("../../data/sentiment.jsonl"), |row| row.sentiment));
+        let severity = scope.spawn(|| learn(include_str!("../../data/severity.jsonl"), |row| row.severity));
+        let spam = learn(include_str!("../../data/spam.jsonl"), |row| {
+            row.spam.map(|spam| if spam { SPAM } else { "genuine" }.to_owned())
+        });
+        // invariant: `learn` panics only where its own invariants break
+        let done =
+            |head: std::thread::Result<TextClassifier>| head.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        Tone { sentiment: done(sentiment.join()), severity: done(severity.join()), spam }
+    })
 });
 
 const SPAM: &str = "spam";

@@ -23,7 +23,9 @@ const MANY_EXAMPLES: usize = 1_000;
 const MOST_CELLS: usize = 100_000_000;
 /// Parts into which the data is cut for held-back predictions.
 const FOLDS: usize = 5;
-/// The same where examples are few: what is held back must leave enough to learn from.
+/// Fewer examples of each label are few.
+const FEW_PER_LABEL: usize = 30;
+/// The parts where examples are few: what is held back must leave enough to learn from.
 const FEW_FOLDS: usize = 10;
 /// Fewer known strangers teach less than labels that are left out.
 const ENOUGH_STRANGERS: usize = 20;
@@ -215,7 +217,7 @@ impl<'a> Prepared<'a> {
     /// The scores of each example by the model of the folds without its own.
     fn hold_back(&self) -> Vec<Held> {
         let labels: Vec<u32> = self.rows.iter().take(self.examples).map(|row| row.label).collect();
-        let parts = if self.examples < MANY_EXAMPLES { FEW_FOLDS } else { FOLDS };
+        let parts = if self.examples < FEW_PER_LABEL * self.labels { FEW_FOLDS } else { FOLDS };
         let fold = folds(&labels, parts, self.seed);
         let parts = self.on_threads(parts, |k| {
             let own: Vec<usize> = (0..self.examples).filter(|n| fold.get(*n) == Some(&k)).collect();
