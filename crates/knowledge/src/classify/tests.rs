@@ -156,6 +156,19 @@ fn teams_are_learned_apart_where_examples_tell_them_apart() {
     assert_eq!(answer.teams[0].team.as_str(), "sales", "{:?}", answer.teams);
 }
 
+#[test]
+fn one_example_of_a_team_does_not_take_the_routing_from_the_categories() {
+    let (classifier, tenant) = (LocalClassifier::new(2), telecorp());
+    let plain = classifier.train(&tenant, &Lesson::default(), &|_, _| ()).unwrap();
+    let odd = Example {
+        category: None,
+        team: Some("sales".parse().unwrap()),
+        ..example(1, "please send my bill", "roaming")
+    };
+    let with_one = classifier.train(&tenant, &Lesson { examples: vec![odd] }, &|_, _| ()).unwrap();
+    assert_eq!(with_one.cross_validated.teams_right, plain.cross_validated.teams_right);
+}
+
 // The heads on the sets of `evals/`, which another author wrote: `cargo test -p switchboard-knowledge heads -- --nocapture`
 // prints the figures; the test fails when one falls below what was published.
 
