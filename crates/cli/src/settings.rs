@@ -4,7 +4,7 @@ use std::{fs, io, path::Path};
 
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
-use switchboard_core::json::with_nearest;
+use switchboard_core::{app::BacklogLimits, json::with_nearest};
 use toml::{Table, Value};
 
 /// The annotated defaults.
@@ -17,6 +17,7 @@ pub(crate) struct Settings {
     pub(crate) server: Server,
     pub(crate) log: Log,
     pub(crate) outbound: Outbound,
+    pub(crate) queue: Queue,
 }
 
 #[derive(Debug, Default, Deserialize, PartialEq)]
@@ -27,6 +28,19 @@ pub(crate) struct Server {
     pub(crate) metrics_need_key: bool,
     pub(crate) shutdown_seconds: u64,
     pub(crate) train: bool,
+}
+
+#[derive(Debug, Default, Deserialize, PartialEq)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Queue {
+    pub(crate) tenant_backlog: u64,
+    pub(crate) backlog: u64,
+}
+
+impl Settings {
+    pub(crate) fn backlog(&self) -> BacklogLimits {
+        BacklogLimits { tenant: self.queue.tenant_backlog, all: self.queue.backlog }
+    }
 }
 
 #[derive(Debug, Default, Deserialize, PartialEq)]
@@ -127,7 +141,7 @@ mod tests {
         assert_eq!(settings.server.listen, "127.0.0.1:8080");
         assert_eq!(settings.server.shutdown_seconds, 10);
         let table: Table = toml::from_str(DEFAULTS).unwrap();
-        assert_eq!(table.values().filter_map(Value::as_table).map(Table::len).sum::<usize>(), 8);
+        assert_eq!(table.values().filter_map(Value::as_table).map(Table::len).sum::<usize>(), 10);
     }
 
     #[test]

@@ -39,6 +39,8 @@ pub enum ErrorKind {
     StorageFull,
     /// Too much work is waiting already.
     Overloaded,
+    /// Too much work of this tenant is waiting already.
+    BacklogFull,
     /// A broken invariant or a failed machine.
     Internal,
 }
@@ -88,6 +90,7 @@ impl Error {
             | ErrorKind::Timeout
             | ErrorKind::StorageFull
             | ErrorKind::Overloaded
+            | ErrorKind::BacklogFull
             | ErrorKind::BadAnswer
             | ErrorKind::Internal => Retry::Later,
             ErrorKind::Invalid
@@ -109,7 +112,8 @@ impl Error {
             | ErrorKind::Refused
             | ErrorKind::LeaseLost
             | ErrorKind::StorageFull
-            | ErrorKind::Overloaded => Applied::No,
+            | ErrorKind::Overloaded
+            | ErrorKind::BacklogFull => Applied::No,
         };
         Self { kind, message: message.into(), retry, applied, deferred: false, source: None }
     }
@@ -276,6 +280,7 @@ impl From<ErrorKind> for PublicCode {
             ErrorKind::Unauthorized => Self::Unauthorized,
             ErrorKind::Forbidden => Self::Forbidden,
             ErrorKind::StorageFull => Self::StorageFull,
+            ErrorKind::BacklogFull => Self::TooManyRequests,
             ErrorKind::Unavailable | ErrorKind::Timeout | ErrorKind::Throttled | ErrorKind::Overloaded => {
                 Self::Unavailable
             }

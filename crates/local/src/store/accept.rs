@@ -50,7 +50,7 @@ fn accept_one(connection: &Connection, tenant: &TenantId, new: &NewTicket) -> Re
             move |mut statement| statement.execute(params![row, record])
         })
         .map_err(explain)?;
-    queue::publish(connection, &new.event).map_err(explain)?;
+    queue::publish(connection, &new.event, new.lane).map_err(explain)?;
     Ok(Accepted::New)
 }
 
