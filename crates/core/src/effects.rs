@@ -11,6 +11,7 @@ use crate::{
     app::App,
     error::{Error, ErrorKind, Result},
     ids::EffectId,
+    limits,
     ports::{Attempt, EffectState, Lease, Repeats, TenantScope},
 };
 
@@ -69,8 +70,14 @@ pub async fn perform(
     // What the ledger cannot say is taken as open: it costs a look, not an effect.
     let mut attempt = begin(repeats == Repeats::Safe).await.map_err(|error| NotPerformed::unsent(error, true))?;
     let mut found_absent = false;
-    if attempt == Attempt::Open {
+    if let Attempt::Open { since } = attempt {
         match repeats {
+            // What is still on its way would not be seen yet.
+            Repeats::LookFirst if app.clock.now().since(since) < limits::EFFECT_ON_ITS_WAY => {
+                let error = Error::new(ErrorKind::Unavailable, "an earlier attempt may still be on its way");
+                let wait = limits::EFFECT_ON_ITS_WAY.saturating_sub(app.clock.now().since(since));
+                return Err(NotPerformed::unsent(error.deferred(wait), true));
+            }
             Repeats::LookFirst => match outgoing.look_up().await {
                 Ok(Some(receipt)) => return Ok(Performed::Done(receipt)),
                 Ok(None) => found_absent = true,
@@ -91,7 +98,7 @@ pub async fn perform(
     let may_be_there = match attempt {
         Attempt::Begun { after_open } => after_open && !found_absent,
         Attempt::Settled(state) => return Ok(Performed::Before(state)),
-        Attempt::Open => {
+        Attempt::Open { .. } => {
             let error = Error::new(ErrorKind::Internal, "the ledger refuses an attempt that may be repeated");
             return Err(NotPerformed::unsent(error, true));
         }

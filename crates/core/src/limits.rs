@@ -56,6 +56,8 @@ pub const HISTORY_DECISIONS: u32 = 5;
 pub const TOOL_TIME: Duration = Duration::from_millis(2_500);
 /// Time for one write-back to a ticketing system, all its calls together.
 pub const DESK_TIME: Duration = Duration::from_secs(20);
+/// How long an attempt whose sender has gone may still arrive at the other side; who looks earlier may look too early.
+pub const EFFECT_ON_ITS_WAY: Duration = Duration::from_secs(30);
 /// Bytes of an answer from another system.
 pub const ANSWER_BYTES: usize = 1024 * 1024;
 /// Deaths of the process while a job was leased, after which the job runs alone.

@@ -61,7 +61,8 @@ pub(crate) fn settle(
 ) -> rusqlite::Result<()> {
     connection
         .prepare_cached(
-            "UPDATE effects SET state = ?2, receipt = ?3, error = coalesce(?4, error), changed_at = ?5 WHERE id = ?1",
+            "UPDATE effects SET state = ?2, receipt = ?3, error = coalesce(?4, error),
+             changed_at = iif(state = ?2, changed_at, ?5) WHERE id = ?1",
         )?
         .execute(params![id.as_str(), code(EffectState::ALL, &state), receipt, error, now.as_millis()])?;
     Ok(())
@@ -123,13 +124,14 @@ fn attempt(
 ) -> rusqlite::Result<Attempt> {
     let state = |connection: &Connection| {
         connection
-            .prepare_cached("SELECT state FROM effects WHERE id = ?1 AND tenant = ?2")?
-            .query_row(params![id.as_str(), tenant.as_str()], |row| word(EffectState::ALL, row, "state"))
+            .prepare_cached("SELECT state, changed_at FROM effects WHERE id = ?1 AND tenant = ?2")?
+            .query_row(params![id.as_str(), tenant.as_str()], |row| {
+                Ok((word(EffectState::ALL, row, "state")?.unwrap_or(EffectState::Unknown), time(row, "changed_at")?))
+            })
             .optional()
-            .map(Option::flatten)
     };
-    let before = match state(connection)? {
-        Some(state) => state,
+    let (before, since) = match state(connection)? {
+        Some(found) => found,
         None => {
             connection.execute(
                 "INSERT INTO effects (id, tenant, kind, ticket, event, intended_at, changed_at)
@@ -142,12 +144,12 @@ fn attempt(
                     lease.event.as_str()
                 ],
             )?;
-            EffectState::Intended
+            (EffectState::Intended, now)
         }
     };
     match before {
         EffectState::Done | EffectState::Superseded | EffectState::Abandoned => return Ok(Attempt::Settled(before)),
-        EffectState::Attempted | EffectState::Unknown if !repeat => return Ok(Attempt::Open),
+        EffectState::Attempted | EffectState::Unknown if !repeat => return Ok(Attempt::Open { since }),
         EffectState::Intended | EffectState::Attempted | EffectState::Failed | EffectState::Unknown => {}
     }
     connection

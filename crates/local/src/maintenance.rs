@@ -44,7 +44,8 @@ impl SqliteStore {
 }
 
 /// The table is the truth and the queue a hint: an old ticket that is not decided, or decided or reviewed and not written
-/// back, gets the job of the event that leads on, when it has no job and that event is no dead letter.
+/// back, gets the job of the event that leads on, when it has no job and that event is no dead letter. One from the future
+/// counts as old: the clock was wrong then or is wrong now, and nobody knows for how long.
 fn queue_again(connection: &Connection, now: Timestamp) -> rusqlite::Result<usize> {
     connection
         .prepare_cached(
@@ -56,12 +57,12 @@ fn queue_again(connection: &Connection, now: Timestamp) -> rusqlite::Result<usiz
                      ORDER BY e.id DESC LIMIT 1)
                     AS wanted, t.tenant, t.ticket_id
              FROM tickets t INDEXED BY tickets_unfinished
-             WHERE t.sync = 0 AND t.dropped = 0 AND t.accepted_at <= ?1 AND wanted IS NOT NULL
+             WHERE t.sync = 0 AND t.dropped = 0 AND (t.accepted_at <= ?1 OR t.accepted_at > ?3) AND wanted IS NOT NULL
              AND NOT EXISTS (SELECT 1 FROM jobs j WHERE j.tenant = t.tenant AND j.ticket_id = t.ticket_id)
              AND NOT EXISTS (SELECT 1 FROM dead_letters d WHERE d.event = wanted)
              LIMIT ?2",
         )?
-        .execute(params![now.minus(limits::UNFINISHED_AGE).as_millis(), AT_ONCE])
+        .execute(params![now.minus(limits::UNFINISHED_AGE).as_millis(), AT_ONCE, now.as_millis()])
 }
 
 /// A ticket that is not written back yet is kept however old it is: its time is counted by a clock that may be wrong.

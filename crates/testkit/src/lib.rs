@@ -9,5 +9,6 @@
 pub mod contracts;
 pub mod doubles;
 pub mod sample;
+pub mod sim;
 pub mod test_app;
 pub mod world;

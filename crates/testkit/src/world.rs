@@ -73,6 +73,11 @@ impl FixedClock {
         self.hands().wall = wall;
     }
 
+    /// The monotonic time at which the next sleeper wakes.
+    pub fn next_wake(&self) -> Option<Duration> {
+        self.hands().sleepers.keys().next().map(|(at, _)| *at)
+    }
+
     /// How many sleeps are under way.
     pub fn sleepers(&self) -> usize {
         self.hands().sleepers.len()

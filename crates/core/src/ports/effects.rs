@@ -68,7 +68,7 @@ pub struct Effect {
     pub attempts: u32,
     /// When it was stored that it is to happen.
     pub intended_at: Timestamp,
-    /// When its state or its attempts changed last.
+    /// When its state or its attempts changed last; of one that is attempted, when that attempt began.
     pub changed_at: Timestamp,
     /// What the other side said when it was done, or the person who knows that it is.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -87,7 +87,10 @@ pub enum Attempt {
         after_open: bool,
     },
     /// An earlier attempt may have got through. Nothing was stored and nothing may go out before that is found out.
-    Open,
+    Open {
+        /// When that attempt began.
+        since: Timestamp,
+    },
     /// There is nothing to do any more: it is done, superseded or abandoned. Nothing was stored.
     Settled(EffectState),
 }

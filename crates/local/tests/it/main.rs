@@ -8,5 +8,6 @@ mod path;
 mod process;
 mod reviews;
 mod secrets;
+mod sim;
 mod status;
 mod tenants;

@@ -139,12 +139,13 @@ async fn an_open_attempt_is_not_repeated_unless_it_may(bench: Bench) {
     let ticket = sample::ticket(1);
     let (decision, routed) = bench.routed(&bench.acme, &ticket).await;
     attempt(&bench, &decision, &routed.lease, false).await;
+    let begun = bench.now();
     bench.expire();
     let again = bench.lease_only("after the lease ended with an attempt open").await;
     expect_eq(
         "an attempt that may not be repeated",
         attempt(&bench, &decision, &again.lease, false).await,
-        Attempt::Open,
+        Attempt::Open { since: begun },
     );
     expect_eq("attempts after a refused one", effect(&bench, &decision).await.attempts, 1);
     let second = attempt(&bench, &decision, &again.lease, true).await;
@@ -362,9 +363,10 @@ async fn everything_outlives_a_restart(bench: Bench) {
     let ticket = sample::ticket(2);
     let (open, routed) = bench.routed(&bench.acme, &ticket).await;
     attempt(&bench, &open, &routed.lease, false).await;
+    let begun = bench.now();
     let before = (effect(&bench, &decision).await, effect(&bench, &open).await);
     let bench = bench.restart().await;
     expect_eq("the effects", (effect(&bench, &decision).await, effect(&bench, &open).await), before);
     let again = bench.lease_only("after a restart").await;
-    expect_eq("the open attempt", attempt(&bench, &open, &again.lease, false).await, Attempt::Open);
+    expect_eq("the open attempt", attempt(&bench, &open, &again.lease, false).await, Attempt::Open { since: begun });
 }
