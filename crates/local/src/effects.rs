@@ -50,7 +50,8 @@ pub(crate) fn supersede(connection: &Connection, ticket: i64, now: Timestamp) ->
     Ok(())
 }
 
-/// Stores what came of an attempt.
+/// Stores what came of an attempt. One that stays open keeps the time of its beginning, unless a clock that was wrong has
+/// put that into the future.
 pub(crate) fn settle(
     connection: &Connection,
     id: &DecisionId,
@@ -62,7 +63,7 @@ pub(crate) fn settle(
     connection
         .prepare_cached(
             "UPDATE effects SET state = ?2, receipt = ?3, error = coalesce(?4, error),
-             changed_at = iif(state = ?2, changed_at, ?5) WHERE id = ?1",
+             changed_at = iif(state = ?2 AND changed_at <= ?5, changed_at, ?5) WHERE id = ?1",
         )?
         .execute(params![id.as_str(), code(EffectState::ALL, &state), receipt, error, now.as_millis()])?;
     Ok(())

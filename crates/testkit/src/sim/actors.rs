@@ -325,8 +325,8 @@ impl Story {
                 let scope = sample::scope(tenant);
                 left += self.resolve(&scope).await + self.revive(&scope).await;
             }
-            // Longer than any retry waits, and than the sweep takes to find what has no job.
-            self.world.clock.sleep(limits::RETRY_WAIT + limits::UNFINISHED_AGE).await;
+            // Longer than any desk has asked for, and than the sweep takes to find what has no job.
+            self.world.clock.sleep(limits::UNFINISHED_AGE + Duration::from_secs(1_000)).await;
             let depth = self.ask(|app| async move { app.queue.depth().await }).await;
             match depth {
                 // What was held only while time passed is seen in the next round.

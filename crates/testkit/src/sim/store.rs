@@ -202,7 +202,7 @@ impl EventQueue for SimStore {
 
     async fn ready(&self, max_wait: Duration) {
         // Time passes in long strides where nothing happens: each look into the queue costs more than all else.
-        let stride = if self.world.is_calm() { 40 } else { 4 };
+        let stride = if self.world.is_calm() { 400 } else { 4 };
         let rung = std::pin::pin!(self.queued.notified());
         futures_util::future::select(rung, self.world.clock.sleep(max_wait * stride)).await;
     }
