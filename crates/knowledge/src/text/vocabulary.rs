@@ -96,8 +96,15 @@ impl Vocabulary {
 
     /// The text as a vector over the known features.
     pub fn vector(&self, text: &Features) -> Sparse {
+        self.read(text).0
+    }
+
+    /// The text as a vector over the known features, and how much of it is known: the share of its words and pairs, 0 to 1,
+    /// and 0 for a text without words. Each feature is looked up once: the tables are larger than the processor's caches.
+    pub fn read(&self, text: &Features) -> (Sparse, f32) {
         let mut vector = Vec::with_capacity(text.words.len() + text.parts.len());
-        for block in [&text.words, &text.parts] {
+        let mut known_words = 0;
+        for (n, block) in [&text.words, &text.parts].into_iter().enumerate() {
             let start = vector.len();
             for (hash, count) in block {
                 if let Some((row, idf)) = self.at.get(hash) {
@@ -108,14 +115,10 @@ impl Vocabulary {
             if length > 0.0 {
                 vector.iter_mut().skip(start).for_each(|(_, weight)| *weight /= length);
             }
+            if n == 0 {
+                known_words = vector.len();
+            }
         }
-        Sparse(vector)
-    }
-
-    /// The share of the text's words (not pairs) that are known is what tells foreign texts; this is the share of all its
-    /// word features, 0 to 1, and 0 for a text without words.
-    pub fn known_share(&self, text: &Features) -> f32 {
-        let known = text.words.iter().filter(|(hash, _)| self.at.contains_key(hash)).count();
-        known as f32 / text.words.len().max(1) as f32
+        (Sparse(vector), known_words as f32 / text.words.len().max(1) as f32)
     }
 }

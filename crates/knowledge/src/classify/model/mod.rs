@@ -141,8 +141,7 @@ impl TextClassifier {
 
     /// Classifies a text. Stage two is asked when the model has one, `embedder` is there, and stage one is unsure.
     pub fn predict(&self, reading: &Reading<'_>, embedder: Option<&Embedder>) -> Prediction {
-        let vector = self.vocabulary.vector(reading.features());
-        let known = self.vocabulary.known_share(reading.features());
+        let (vector, known) = self.vocabulary.read(reading.features());
         let scores = self.one.weights.scores(&vector);
         let one = &self.one;
         let probabilities = combined(&[&scores], &[one.scale]);

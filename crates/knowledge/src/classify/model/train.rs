@@ -337,8 +337,7 @@ fn centres(rows: &[&Row<'_>], labels: usize) -> Vec<Vec<f32>> {
 
 impl Learned {
     fn held(&self, row: &Row<'_>) -> Held {
-        let mut vector = self.vocabulary.vector(row.features);
-        let known = self.vocabulary.known_share(row.features);
+        let (mut vector, known) = self.vocabulary.read(row.features);
         let one = self.one.scores(&vector);
         let (mut two, mut near) = (Vec::new(), Vec::new());
         if let (Some((joined, centres)), Some(embedding)) = (&self.two, row.embedding) {
