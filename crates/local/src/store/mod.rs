@@ -32,7 +32,7 @@ use switchboard_core::{
 use tokio::sync::Notify;
 
 use crate::{
-    db::{DataError, Database, Integrity, Role},
+    db::{DataError, Database, Integrity, Role, Volume},
     queue,
 };
 
@@ -56,7 +56,13 @@ impl SqliteStore {
     /// Opens the file, or makes it, and brings its tables to the newest version. A server also ends the leases of all
     /// processes before it; the caller makes sure that there is one server at a time.
     pub fn open(path: &Path, clock: Arc<dyn Clock>, role: Role) -> Result<Self, DataError> {
-        let (db, epoch) = Database::open(path, role, |connection| match role {
+        Self::open_on(&Volume::default(), path, clock, role)
+    }
+
+    /// The same on a volume of a test's making.
+    #[doc(hidden)]
+    pub fn open_on(volume: &Volume, path: &Path, clock: Arc<dyn Clock>, role: Role) -> Result<Self, DataError> {
+        let (db, epoch) = Database::open(volume, path, role, |connection| match role {
             Role::Server => queue::begin_epoch(connection, clock.now()),
             Role::Tool => Ok(0),
         })?;
