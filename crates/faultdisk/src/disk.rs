@@ -212,6 +212,11 @@ impl Disk {
         taken
     }
 
+    /// Whether that space is taken.
+    pub fn is_allocated(&self, name: &str) -> bool {
+        self.state().allocated.contains_key(name)
+    }
+
     /// Gives space back.
     pub fn free(&self, name: &str) {
         self.state().allocated.remove(name);

@@ -11,7 +11,7 @@ mod scenario;
 
 use std::{env, thread};
 
-use switchboard_faultdisk::{Disk, Image, Survival, vfs};
+use switchboard_faultdisk::{Survival, vfs};
 use switchboard_local::{Spare, Volume};
 
 /// Cuts in each operation without the variable: nothing that was not synced is left, all of it is, a part of it is.
@@ -74,9 +74,4 @@ fn spread<T: Send>(numbers: usize, work: impl Fn(usize, &tokio::runtime::Runtime
     });
     done.sort_by_key(|(number, _)| *number);
     done.into_iter().map(|(_, outcome)| outcome).collect()
-}
-
-/// Whether `image` is a disk with a database on it at all.
-fn disk_of(image: &Image) -> std::sync::Arc<Disk> {
-    Disk::with(image.clone())
 }

@@ -170,7 +170,6 @@ fn cut_everywhere(recording: &Recording, fresh: impl Fn() -> Platter + Sync, str
         let (platter, acknowledged) = recording.play(fresh(), cut_in);
         let mut report = Report::default();
         for variant in 0..variants {
-            // The controls begin with what tells most.
             let survival = survival(cut_in, variant);
             let image = platter.cut(survival);
             report.cuts += 1;
@@ -250,7 +249,7 @@ fn a_disk_that_lies_loses_and_breaks_and_is_found_to() {
 
 /// The controls look at a part of the operations in the short form.
 fn stride() -> usize {
-    if super::long().is_some() { 1 } else { 7 }
+    if super::long().is_some() { 1 } else { 17 }
 }
 
 #[test]

@@ -27,6 +27,9 @@ use switchboard_testkit::{
 
 use super::dump;
 
+/// A lease outlasts all tries of a step on a full disk.
+const LONG: Duration = Duration::from_secs(3_600);
+
 /// One write, or what moves writes about on the disk. Numbers are tickets.
 #[derive(Clone, Debug)]
 pub(super) enum Step {
@@ -59,11 +62,11 @@ pub(super) enum Step {
     Restart,
 }
 
-/// The life that is led: three rounds of tickets and what becomes of them.
+/// The life that is led: two rounds of tickets and what becomes of them.
 pub(super) fn steps() -> Vec<Step> {
     use Step::*;
     let mut steps = vec![Open, Customers, Examples];
-    for round in 0..3_u8 {
+    for round in 0..2_u8 {
         let n = u32::from(round) * 10;
         steps.extend([CreateKey(round + 1), Accept(n + 1..=n + 1), Accept(n + 2..=n + 2), Accept(n + 3..=n + 7), Lease]);
         steps.extend([Decide(n + 1), Decide(n + 2), Decide(n + 3), Bury(n + 4), Forget(n + 5), Release(n + 6)]);
@@ -129,12 +132,12 @@ impl Life {
                 accepted.into_iter().map(told).collect()
             }
             Step::Lease => {
-                let leased = self.store().lease(100, Duration::from_secs(60)).await?;
+                let leased = self.store().lease(100, LONG).await?;
                 let what = leased.iter().map(|leased| format!("{} ", leased.event.id)).collect();
                 self.held.extend(leased.into_iter().map(|leased| (leased.event.detail.ticket_id().clone(), leased)));
                 Ok(what)
             }
-            Step::Extend(n) => told(self.store().extend(&self.held(*n).lease, Duration::from_secs(120)).await),
+            Step::Extend(n) => told(self.store().extend(&self.held(*n).lease, LONG * 2).await),
             Step::Release(n) => {
                 let released = told(self.store().release(&[self.held(*n).lease.clone()]).await)?;
                 self.ends(*n, released)
