@@ -120,10 +120,10 @@ impl Life {
                 moved.map(|moved| format!("moved {}", moved > 0)).map_err(said)
             }
             Step::Customers => {
-                let customers = (1..=40).map(sample::stored_customer).collect();
+                let customers = (1..=10).map(sample::stored_customer).collect();
                 told(self.store().put_customers(&scope, customers).await)
             }
-            Step::Examples => told(self.store().add(&scope, (1..=20).map(sample::example).collect()).await),
+            Step::Examples => told(self.store().add(&scope, (1..=5).map(sample::example).collect()).await),
             Step::CreateKey(n) => told(self.store().create_key(&scope, sample::key("acme", *n)).await),
             Step::RevokeKey(n) => told(self.store().revoke_key(&scope, &sample::key("acme", *n).id, at).await),
             Step::Accept(tickets) => {
@@ -254,10 +254,10 @@ impl Life {
     }
 }
 
-/// Ticket `n` on its way in, large enough for a page or two.
+/// Ticket `n` on its way in, some of them larger than a quarter of a page.
 pub(super) fn new_ticket(scope: &TenantScope, n: u32, ids: &dyn Ids) -> NewTicket {
     let mut ticket = sample::ticket(n);
-    let words = "The line is dead and the lamp is red. ".repeat(usize::try_from(n % 5).unwrap() * 40);
+    let words = "The line is dead and the lamp is red. ".repeat(usize::try_from(n % 5).unwrap() * 10);
     ticket.description = switchboard_core::untrusted::Untrusted::new(words + "SVC204");
     sample::new_ticket(scope, ticket, ids)
 }
