@@ -22,7 +22,7 @@ mod world;
 
 pub use db::{DataError, Integrity, Role};
 #[doc(hidden)]
-pub use db::{Spare, Volume};
+pub use db::{MIGRATIONS, Spare, Volume};
 pub use desk::FolderDesk;
 pub use maintenance::Swept;
 pub use models::FolderModels;

@@ -19,6 +19,7 @@ use switchboard_core::error::{Error, ErrorKind, Result};
 use tokio::sync::Semaphore;
 
 use checkpoint::Checkpointer;
+pub use migrations::STEPS as MIGRATIONS;
 pub(crate) use reserve::Reserve;
 pub use volume::{Spare, Volume};
 pub(crate) use writer::Writer;
