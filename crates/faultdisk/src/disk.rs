@@ -69,9 +69,15 @@ pub enum Entry {
     Mark(usize),
 }
 
-/// Why an operation was refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Full;
+/// How an operation is refused that takes space.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Refusal {
+    /// There is no space left on the device; SQLite calls it `SQLITE_FULL`.
+    #[default]
+    NoSpace,
+    /// A quota is used up, or a limit on the size of files is reached; SQLite calls it `SQLITE_IOERR_WRITE`.
+    Limit,
+}
 
 /// A disk in memory. It is gone when the last file on it is closed and the last `Arc` dropped.
 pub struct Disk {
@@ -94,6 +100,7 @@ pub(crate) struct State {
     takes: u64,
     /// Those of these numbers are refused.
     full: std::ops::Range<u64>,
+    refusal: Refusal,
     refused: u64,
 }
 
@@ -178,8 +185,10 @@ impl Disk {
 
     /// From operation `from` on, counted as in [`Disk::takes`], the next `operations` that take space are refused. Half of
     /// the writes leave a part of their bytes there, as on a disk that fills up in the middle of one.
-    pub fn fill_up(&self, from: u64, operations: u64) {
-        self.state().full = from..from.saturating_add(operations);
+    pub fn fill_up(&self, from: u64, operations: u64, refusal: Refusal) {
+        let mut state = self.state();
+        state.full = from..from.saturating_add(operations);
+        state.refusal = refusal;
     }
 
     /// Ends [`Disk::fill_up`].
@@ -246,7 +255,7 @@ impl State {
     }
 
     /// Opens a file, made if need be; without a name it is a temporary one.
-    pub(crate) fn open(&mut self, name: Option<&str>, create: bool) -> Result<Option<(FileId, HandleId)>, Full> {
+    pub(crate) fn open(&mut self, name: Option<&str>, create: bool) -> Result<Option<(FileId, HandleId)>, Refusal> {
         let file = match name {
             None => {
                 self.last += 1;
@@ -281,12 +290,12 @@ impl State {
         self.files.entry(file).or_default()
     }
 
-    pub(crate) fn write(&mut self, file: FileId, offset: usize, bytes: &[u8]) -> Result<(), Full> {
+    pub(crate) fn write(&mut self, file: FileId, offset: usize, bytes: &[u8]) -> Result<(), Refusal> {
         let grows = (offset + bytes.len()).saturating_sub(self.file(file).bytes.len());
         let outcome = self.take(grows);
         let bytes = match outcome {
-            Err(Full) if self.takes.is_multiple_of(2) => return outcome,
-            Err(Full) => &bytes[..bytes.len() / 2],
+            Err(_) if self.takes.is_multiple_of(2) => return outcome,
+            Err(_) => &bytes[..bytes.len() / 2],
             Ok(()) => bytes,
         };
         put(&mut self.file(file).bytes, offset, bytes);
@@ -294,7 +303,7 @@ impl State {
         outcome
     }
 
-    pub(crate) fn truncate(&mut self, file: FileId, size: usize) -> Result<(), Full> {
+    pub(crate) fn truncate(&mut self, file: FileId, size: usize) -> Result<(), Refusal> {
         let grows = size.saturating_sub(self.file(file).bytes.len());
         self.take(grows)?;
         self.file(file).bytes.resize(size, 0);
@@ -316,19 +325,20 @@ impl State {
     }
 
     /// Counts an operation that takes so many bytes more, and refuses it when there is no room.
-    pub(crate) fn take(&mut self, bytes: usize) -> Result<(), Full> {
+    pub(crate) fn take(&mut self, bytes: usize) -> Result<(), Refusal> {
         let number = self.takes;
         self.takes += 1;
         let over = bytes > 0 && self.capacity.is_some_and(|capacity| self.used() + bytes > capacity);
         if over || self.full.contains(&number) {
             self.refused += 1;
-            return Err(Full);
+            return Err(self.refusal);
         }
         Ok(())
     }
 
     fn used(&self) -> usize {
-        let files: usize = self.names.values().filter_map(|file| self.files.get(file)).map(|file| file.bytes.len()).sum();
+        let files: usize =
+            self.names.values().filter_map(|file| self.files.get(file)).map(|file| file.bytes.len()).sum();
         files + self.allocated.values().sum::<usize>()
     }
 

@@ -12,6 +12,6 @@ mod locks;
 mod platter;
 mod vfs;
 
-pub use disk::{Disk, Entry, FileId, Image, Operation};
+pub use disk::{Disk, Entry, FileId, Image, Operation, Refusal};
 pub use platter::{Platter, Survival};
 pub use vfs::vfs;

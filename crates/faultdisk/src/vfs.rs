@@ -15,14 +15,14 @@
 use std::{
     ffi::{CStr, c_char, c_int, c_void},
     ptr, slice,
-    sync::{Arc, Once, atomic::fence, atomic::Ordering::SeqCst},
+    sync::{Arc, Once, atomic::Ordering::SeqCst, atomic::fence},
 };
 
 use rusqlite::ffi;
 
 use crate::{
     Disk, FileId,
-    disk::Full,
+    disk::Refusal,
     locks::{Busy, HandleId, Level},
 };
 
@@ -204,10 +204,11 @@ unsafe extern "C" fn truncate(file: *mut ffi::sqlite3_file, size: i64) -> c_int 
     answer(handle.disk.state().truncate(handle.file, number(size)))
 }
 
-fn answer(outcome: Result<(), Full>) -> c_int {
+fn answer(outcome: Result<(), Refusal>) -> c_int {
     match outcome {
         Ok(()) => ffi::SQLITE_OK,
-        Err(Full) => ffi::SQLITE_FULL,
+        Err(Refusal::NoSpace) => ffi::SQLITE_FULL,
+        Err(Refusal::Limit) => ffi::SQLITE_IOERR_WRITE,
     }
 }
 
@@ -292,7 +293,7 @@ unsafe extern "C" fn shm_map(
     // On a real disk the index is a file, too, though nothing of it has to last.
     let grows = extend && !state.file(handle.file).memory.has(region);
     let (mapped, code) = match if grows { state.take(0) } else { Ok(()) } {
-        Err(Full) => (None, ffi::SQLITE_IOERR_SHMSIZE),
+        Err(_) => (None, ffi::SQLITE_IOERR_SHMSIZE),
         Ok(()) => (state.file(handle.file).memory.map(handle.id, region, number(size), extend), ffi::SQLITE_OK),
     };
     // SAFETY: a valid place for the result. The region stays where it is until this handle unmaps it.
@@ -457,7 +458,7 @@ mod tests {
         let disk = Disk::empty();
         let connection = prepared(&disk);
         connection.execute("INSERT INTO numbers VALUES (1)", []).unwrap();
-        disk.fill_up(disk.takes(), 1);
+        disk.fill_up(disk.takes(), 1, Refusal::NoSpace);
         let refused = connection.execute("INSERT INTO numbers VALUES (2)", []).unwrap_err();
         assert_eq!(refused.sqlite_error_code(), Some(ErrorCode::DiskFull));
         assert_eq!((sum(&connection), disk.refused()), (1, 1));

@@ -182,9 +182,18 @@ fn connect(volume: &Volume, path: &Path, flags: OpenFlags) -> rusqlite::Result<C
 
 /// SQLite's failures in our words.
 pub(crate) fn explain(error: rusqlite::Error) -> Error {
-    use rusqlite::ErrorCode;
+    use rusqlite::{
+        ErrorCode,
+        ffi::{SQLITE_IOERR_SHMSIZE, SQLITE_IOERR_WRITE},
+    };
+    let extended = error.sqlite_error().map(|error| error.extended_code);
     let (kind, message) = match error.sqlite_error_code() {
         Some(ErrorCode::DiskFull) => (ErrorKind::StorageFull, "the disk is full"),
+        // A quota and a limit on the size of files come as a failed write. A disk that fails otherwise is no place for new
+        // tickets either; the reserve finds out when it takes writes again.
+        Some(ErrorCode::SystemIoFailure) if matches!(extended, Some(SQLITE_IOERR_WRITE | SQLITE_IOERR_SHMSIZE)) => {
+            (ErrorKind::StorageFull, "the disk takes no more: it is full, or over a quota or a limit, or it fails")
+        }
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
             (ErrorKind::Unavailable, "another process holds the database")
         }

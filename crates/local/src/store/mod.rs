@@ -113,6 +113,10 @@ impl TicketStore for SqliteStore {
         Ok(outcomes.into_iter().map(Ok).collect())
     }
 
+    async fn has_room(&self) -> Result<()> {
+        self.need_room()
+    }
+
     async fn ticket(&self, scope: &TenantScope, id: &TicketId) -> Result<Option<TicketFile>> {
         let (tenant, id) = (scope.tenant().clone(), id.clone());
         self.db.look_up(move |connection| rows::ticket_file(connection, &tenant, &id)).await

@@ -23,7 +23,8 @@ pub(super) fn dump(disk: &Disk) -> rusqlite::Result<String> {
 pub(super) fn dump_of(connection: &Connection) -> rusqlite::Result<String> {
     let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
     let mut text = format!("version {version}\n");
-    let mut master = connection.prepare("SELECT type, name, coalesce(sql, '') FROM sqlite_schema ORDER BY type, name")?;
+    let mut master =
+        connection.prepare("SELECT type, name, coalesce(sql, '') FROM sqlite_schema ORDER BY type, name")?;
     let parts: Vec<(String, String, String)> =
         master.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?.collect::<rusqlite::Result<_>>()?;
     for (kind, name, sql) in &parts {

@@ -1,17 +1,13 @@
 //! The disk runs full at each operation that takes space, for a while or until somebody makes room: refused writes are told
 //! as such and leave nothing behind, reads go on, and the same open store takes everything once there is room.
 
-use std::{
-    io,
-    sync::Arc,
-    time::Duration,
-};
+use std::{io, sync::Arc, time::Duration};
 
 use switchboard_core::{
     error::ErrorKind,
     ports::{EventQueue, TicketStore},
 };
-use switchboard_faultdisk::Disk;
+use switchboard_faultdisk::{Disk, Refusal};
 use switchboard_local::Spare;
 use switchboard_testkit::{sample, world::SeededIds};
 
@@ -82,9 +78,9 @@ struct Ran {
 }
 
 /// Leads the life with a disk that is full from operation `from` on, for so many operations.
-async fn run(with_room: &WithRoom, from: u64, operations: u64) -> Result<Ran, String> {
+async fn run(with_room: &WithRoom, from: u64, operations: u64, refusal: Refusal) -> Result<Ran, String> {
     let mut life = life();
-    life.disk.fill_up(from, operations);
+    life.disk.fill_up(from, operations, refusal);
     let (mut told, mut last_told) = (0, None);
     for (number, (step, expected, after)) in with_room.steps.iter().enumerate() {
         let mut tries = 0;
@@ -157,8 +153,10 @@ fn a_disk_full_in_any_operation_refuses_in_words_keeps_reading_and_recovers_with
     let outcomes = spread(takes * each, |number, runtime| {
         // The short form goes through the durations in turn.
         let (from, duration) = ((number / each) as u64, DURATIONS[if each == 1 { number } else { number % each } % 5]);
-        let ran = runtime.block_on(run(&with_room, from, duration));
-        ran.map_err(|wrong| format!("full from operation {from} on for {duration}: {wrong}"))
+        // Two operations in a row differ in their duration, three in how they are refused.
+        let refusal = if number % 3 == 0 { Refusal::Limit } else { Refusal::NoSpace };
+        let ran = runtime.block_on(run(&with_room, from, duration, refusal));
+        ran.map_err(|wrong| format!("full ({refusal:?}) from operation {from} on for {duration}: {wrong}"))
     });
     let wrong: Vec<_> = outcomes.iter().filter_map(|ran| ran.as_ref().err()).collect();
     let ran: Vec<_> = outcomes.iter().filter_map(|ran| ran.as_ref().ok()).collect();

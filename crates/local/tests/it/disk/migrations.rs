@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use rusqlite::{Connection, OpenFlags, params};
 use switchboard_core::ports::{Clock, TicketFilter, TicketStore};
-use switchboard_faultdisk::{Disk, Entry, Image, Platter, Survival};
+use switchboard_faultdisk::{Disk, Entry, Image, Platter, Refusal, Survival};
 use switchboard_local::{MIGRATIONS, Role, SqliteStore};
 use switchboard_testkit::{
     sample,
@@ -21,7 +21,9 @@ use super::{
 const TICKETS: u32 = 60;
 
 fn migrate(connection: &Connection, version: usize) {
-    connection.execute_batch(&format!("BEGIN; {} PRAGMA user_version = {version}; COMMIT", MIGRATIONS[version - 1])).unwrap();
+    connection
+        .execute_batch(&format!("BEGIN; {} PRAGMA user_version = {version}; COMMIT", MIGRATIONS[version - 1]))
+        .unwrap();
 }
 
 /// Puts tickets in as the first version did: decided, waiting and dead ones. Later versions know these columns too.
@@ -40,7 +42,15 @@ fn fill(connection: &Connection) {
                       62.5, 0.8712, ?1 % 2, ?1 % 3 = 2)";
         let times = (ticket.accepted_at.as_millis(), decision.ttl * 1_000);
         let about = decision.decision_id.as_str();
-        let row = params![n, ticket.id.as_str(), ticket.customer_id.as_str(), times.0, times.1, is_routed, is_routed.then_some(about)];
+        let row = params![
+            n,
+            ticket.id.as_str(),
+            ticket.customer_id.as_str(),
+            times.0,
+            times.1,
+            is_routed,
+            is_routed.then_some(about)
+        ];
         connection.execute(insert, row).unwrap();
         let record = serde_json::to_string(&ticket.to_record()).unwrap();
         connection.execute("INSERT INTO ticket_records VALUES (?1, ?2)", params![n, record]).unwrap();
@@ -51,7 +61,14 @@ fn fill(connection: &Connection) {
         for (event, happened) in [(&new.event, true), (&routed, is_routed)].into_iter() {
             if happened {
                 let kind = event.detail.detail_type();
-                let row = params![event.id.as_str(), kind, ticket.id.as_str(), event.correlation_id.as_str(), event.at.as_millis(), event.detail_json()];
+                let row = params![
+                    event.id.as_str(),
+                    kind,
+                    ticket.id.as_str(),
+                    event.correlation_id.as_str(),
+                    event.at.as_millis(),
+                    event.detail_json()
+                ];
                 connection.execute("INSERT INTO events VALUES (?1, 'acme', ?2, ?3, ?4, ?5, ?6)", row).unwrap();
             }
         }
@@ -86,7 +103,8 @@ fn open(disk: &Disk) -> Result<SqliteStore, switchboard_local::DataError> {
 fn whole_states(old: &Image) -> Vec<String> {
     let disk = Disk::with(old.clone());
     let connection = connect(&disk, OpenFlags::default()).unwrap();
-    let version: usize = connection.pragma_query_value(None, "user_version", |row| row.get::<_, u32>(0)).unwrap() as usize;
+    let version: usize =
+        connection.pragma_query_value(None, "user_version", |row| row.get::<_, u32>(0)).unwrap() as usize;
     let mut states = vec![dump_of(&connection).unwrap()];
     for version in version + 1..=MIGRATIONS.len() {
         migrate(&connection, version);
@@ -170,7 +188,7 @@ fn a_migration_without_room_is_refused_and_done_when_there_is_room() {
         };
         let outcomes = spread(usize::try_from(takes).unwrap(), |from, _| {
             let disk = Disk::with(old.clone());
-            disk.fill_up(from as u64, u64::MAX);
+            disk.fill_up(from as u64, u64::MAX, Refusal::NoSpace);
             let refused = opened(&disk).is_err();
             disk.make_room();
             let found = opened(&disk)?;

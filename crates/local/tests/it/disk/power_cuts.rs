@@ -186,7 +186,9 @@ fn cut_everywhere(recording: &Recording, fresh: impl Fn() -> Platter + Sync, str
                 Wrong::Corrupt(_) => report.corrupt += 1,
             }
             let step = recording.steps.get(acknowledged);
-            report.wrong.push(format!("operation {cut_in} (in step {acknowledged}, {step:?}), {survival:?}: {wrong:?}"));
+            report
+                .wrong
+                .push(format!("operation {cut_in} (in step {acknowledged}, {step:?}), {survival:?}: {wrong:?}"));
         }
         report
     });
@@ -234,7 +236,10 @@ fn a_power_cut_in_any_operation_loses_nothing_acknowledged_and_leaves_nothing_by
 #[test]
 fn without_full_syncing_acknowledged_writes_are_lost_and_found_to_be() {
     let report = cut_everywhere(&Recording::make("NORMAL"), Platter::default, stride(), 2);
-    println!("synchronous=NORMAL: {} cuts, {} lost, {} half, {} corrupt", report.cuts, report.lost, report.half, report.corrupt);
+    println!(
+        "synchronous=NORMAL: {} cuts, {} lost, {} half, {} corrupt",
+        report.cuts, report.lost, report.half, report.corrupt
+    );
     assert!(report.lost > report.cuts / 20, "{} of {} cuts lost something", report.lost, report.cuts);
     assert_eq!((report.half, report.corrupt), (0, 0), "it loses, and breaks nothing: {:#?}", report.wrong);
 }
@@ -243,7 +248,10 @@ fn without_full_syncing_acknowledged_writes_are_lost_and_found_to_be() {
 #[test]
 fn a_disk_that_lies_loses_and_breaks_and_is_found_to() {
     let report = cut_everywhere(&Recording::make("FULL"), || Platter::default().lying(), stride(), 3);
-    println!("a lying disk: {} cuts, {} lost, {} half, {} corrupt", report.cuts, report.lost, report.half, report.corrupt);
+    println!(
+        "a lying disk: {} cuts, {} lost, {} half, {} corrupt",
+        report.cuts, report.lost, report.half, report.corrupt
+    );
     assert!(report.lost > 0 && report.corrupt > 0, "{} lost, {} corrupt", report.lost, report.corrupt);
 }
 

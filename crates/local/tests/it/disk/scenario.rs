@@ -1,11 +1,6 @@
 //! A short life of the store: every kind of write, by the public ports, one after the other.
 
-use std::{
-    collections::BTreeMap,
-    ops::RangeInclusive,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeMap, ops::RangeInclusive, sync::Arc, time::Duration};
 
 use rusqlite::OpenFlags;
 use switchboard_core::{
@@ -68,7 +63,13 @@ pub(super) fn steps() -> Vec<Step> {
     let mut steps = vec![Open, Customers, Examples];
     for round in 0..2_u8 {
         let n = u32::from(round) * 10;
-        steps.extend([CreateKey(round + 1), Accept(n + 1..=n + 1), Accept(n + 2..=n + 2), Accept(n + 3..=n + 7), Lease]);
+        steps.extend([
+            CreateKey(round + 1),
+            Accept(n + 1..=n + 1),
+            Accept(n + 2..=n + 2),
+            Accept(n + 3..=n + 7),
+            Lease,
+        ]);
         steps.extend([Decide(n + 1), Decide(n + 2), Decide(n + 3), Bury(n + 4), Forget(n + 5), Release(n + 6)]);
         steps.extend([Lease, Extend(n + 7), Synced(n + 1), Retry(n + 2), Failed(n + 3), Checkpoint]);
         steps.extend([Review(n + 1), Lease, Synced(n + 1), Synced(n + 2), Sweep(0), Revive(n + 4)]);
@@ -268,7 +269,10 @@ fn told<T: std::fmt::Debug>(outcome: Result<T>) -> Result<String> {
 
 /// A failure of the connection beside the store, in the store's words.
 fn said(error: rusqlite::Error) -> Error {
-    let full = error.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull);
+    let full = matches!(
+        error.sqlite_error().map(|error| error.extended_code),
+        Some(rusqlite::ffi::SQLITE_FULL | rusqlite::ffi::SQLITE_IOERR_WRITE)
+    );
     let kind = if full { ErrorKind::StorageFull } else { ErrorKind::Internal };
     Error::new(kind, "the connection beside the store failed").caused_by(error)
 }
