@@ -220,3 +220,36 @@ async fn an_old_file_is_read_as_it_was_written() {
         }
     }
 }
+
+/// No test but a measurement, on a true disk: `SWITCHBOARD_TEST_MIGRATION_TICKETS=1000000` sets of how many tickets.
+#[test]
+#[allow(clippy::disallowed_methods, reason = "it measures true time")]
+fn a_large_file_is_migrated_with_all_its_tickets() {
+    let tickets: u32 = std::env::var("SWITCHBOARD_TEST_MIGRATION_TICKETS").map_or(1_000, |text| text.parse().unwrap());
+    for version in older_versions() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("switchboard.db");
+        let connection = Connection::open(&path).unwrap();
+        connection.execute_batch("PRAGMA journal_mode = WAL").unwrap();
+        (1..=version).for_each(|version| migrate(&connection, version));
+        connection
+            .execute(
+                "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?1)
+                 INSERT INTO tickets (tenant, ticket_id, customer_id, accepted_at, expires_at, routed, decision_id, decided_at,
+                 team, category, severity, priority, score, confidence, review, sync)
+                 SELECT 'acme', 'T-' || i, 'C-' || (i % 9973), i, i + 7776000000, 1, printf('%026d', i), i, 'support',
+                 'outage', 1, 1, 62.5, i % 1000 / 1000.0, i % 10 = 0, 1 FROM n",
+                [tickets],
+            )
+            .unwrap();
+        drop(connection);
+        let begun = std::time::Instant::now();
+        let clock: Arc<dyn Clock> = Arc::new(FixedClock::new());
+        let store = SqliteStore::open(&path, clock, Role::Server).unwrap();
+        println!("{tickets} tickets from version {version} to {}: {:?}", MIGRATIONS.len(), begun.elapsed());
+        drop(store);
+        let connection = Connection::open(&path).unwrap();
+        let count: u32 = connection.query_row("SELECT count(*) FROM tickets", [], |row| row.get(0)).unwrap();
+        assert_eq!(count, tickets);
+    }
+}
