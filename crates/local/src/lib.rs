@@ -22,6 +22,8 @@ mod tenants;
 mod world;
 
 pub use db::{DataError, Integrity, Role};
+#[doc(hidden)]
+pub use db::{MIGRATIONS, Spare, Volume};
 pub use desk::FolderDesk;
 pub use maintenance::Swept;
 pub use models::FolderModels;

@@ -15,13 +15,14 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("aws", &["core", "knowledge"]),
     ("connect", &["core"]),
     ("testkit", &["core"]),
+    ("faultdisk", &[]),
     ("cli", &["core", "knowledge", "http", "local", "aws", "connect"]),
     ("lambda", &["core", "knowledge", "http", "local", "aws", "connect"]),
     ("xtask", &[]),
 ];
 
 /// Members for development; only tests and the benchmarks may use them.
-const DEVELOPMENT: &[&str] = &["testkit", "xtask", "bench"];
+const DEVELOPMENT: &[&str] = &["testkit", "faultdisk", "xtask", "bench"];
 
 /// Packages that must not be anywhere below a room; a `*` stands for any ending.
 const MUST_NOT_NEED: &[(&str, &[&str])] =

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use super::Violation;
 use super::workspace::Workspace;
 
-const ROOMS: &[&str] = &["core", "knowledge", "http", "local", "aws", "connect", "testkit", "cli", "lambda"];
+const ROOMS: &[&str] =
+    &["core", "knowledge", "http", "local", "aws", "connect", "testkit", "faultdisk", "cli", "lambda"];
 const LONGEST_FILE: usize = 500;
 const LARGEST_FOLDER: usize = 20;
 

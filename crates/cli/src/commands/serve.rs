@@ -29,6 +29,7 @@ const METRICS_UPKEEP: Duration = Duration::from_secs(5);
 pub(super) async fn serve(session: Session, listen: Option<SocketAddr>, with_demo: bool) -> Result<ExitCode> {
     let Session { global, data, settings } = &session;
     let signals = StopSignals::listen()?;
+    outlive_size_limits()?;
     data.create()?;
     let _lock = data.lock()?;
     let first_start = data.needs_first_start();
@@ -181,6 +182,16 @@ fn prepare_tenants(app: App) {
 async fn until(mut stopped: watch::Receiver<bool>) {
     // A sender that is gone means that the process is ending, too.
     let _ = stopped.wait_for(|stopped| *stopped).await;
+}
+
+/// SIGXFSZ on Linux and macOS.
+const FILE_TOO_LARGE: i32 = 25;
+
+/// A write beyond a limit on the size of files (`ulimit -f`, `LimitFSIZE=`) kills a process that does not listen to this
+/// signal. When it listens, the write fails, which the store takes for a full disk.
+fn outlive_size_limits() -> Result<()> {
+    // Once registered, a handler stays for the life of the process.
+    signal(SignalKind::from_raw(FILE_TOO_LARGE)).map(drop).context("signals cannot be listened to")
 }
 
 /// SIGTERM and SIGINT, taken from the first moment on: one that comes while the server still starts must end it as any

@@ -219,6 +219,11 @@ impl Server {
         self.url.strip_prefix("http://").unwrap().parse().unwrap()
     }
 
+    /// The id of its process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Asks it to stop, as a service manager does.
     pub(crate) fn terminate(&self) {
         let kill = format!("kill -TERM {}", self.child.id());

@@ -270,6 +270,12 @@ pub trait TicketStore: Send + Sync {
     /// already is left as it is.
     async fn accept(&self, scope: &TenantScope, tickets: Vec<NewTicket>) -> Result<Vec<Result<Accepted>>>;
 
+    /// Whether new tickets can be stored; [`crate::error::ErrorKind::StorageFull`] while the disk is full. What was accepted
+    /// before is worked off nevertheless.
+    async fn has_room(&self) -> Result<()> {
+        Ok(())
+    }
+
     /// The ticket with its decision.
     async fn ticket(&self, scope: &TenantScope, id: &TicketId) -> Result<Option<TicketFile>>;
 

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use axum::{Json, extract::State, http::StatusCode};
 use serde::Serialize;
-use switchboard_core::time::Timestamp;
+use switchboard_core::{app::App, time::Timestamp};
 use utoipa::ToSchema;
 
 use crate::HttpState;
@@ -63,6 +63,7 @@ pub(crate) async fn health(State(state): State<HttpState>) -> (StatusCode, Json<
             components.insert("database", Component { status: Status::Unhealthy, detail });
         }
     }
+    components.insert("storage", storage(app).await);
     components.insert("tenants", tenants(&state).await);
     let status = components.values().map(|component| component.status).max().unwrap_or(Status::Healthy);
     let code = if status == Status::Unhealthy { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
@@ -74,6 +75,14 @@ pub(crate) async fn health(State(state): State<HttpState>) -> (StatusCode, Json<
         components,
     };
     (code, Json(body))
+}
+
+/// Whether there is room for new tickets. Degraded and not down: reads and the work in hand go on.
+async fn storage(app: &App) -> Component {
+    match app.tickets.has_room().await {
+        Ok(()) => Component { status: Status::Healthy, detail: "has room".to_owned() },
+        Err(error) => Component { status: Status::Degraded, detail: format!("new tickets are refused: {error}") },
+    }
 }
 
 /// How many tenants there are and how many have a configuration that is not in force; their names are nobody's business.

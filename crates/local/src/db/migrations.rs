@@ -6,7 +6,9 @@ use rusqlite::Connection;
 
 use super::DataError;
 
-const STEPS: &[&str] =
+/// The steps. Tests put files of older versions together with them.
+#[doc(hidden)]
+pub const STEPS: &[&str] =
     &[include_str!("0001_tickets.sql"), include_str!("0002_reviews.sql"), include_str!("0003_effects.sql")];
 
 /// Brings the file to the newest version, each step in its own transaction, so that a kill in between leaves a whole

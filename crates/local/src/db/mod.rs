@@ -6,6 +6,7 @@
 mod checkpoint;
 mod migrations;
 mod reserve;
+mod volume;
 mod writer;
 
 use std::{
@@ -18,7 +19,9 @@ use switchboard_core::error::{Error, ErrorKind, Result};
 use tokio::sync::Semaphore;
 
 use checkpoint::Checkpointer;
+pub use migrations::STEPS as MIGRATIONS;
 pub(crate) use reserve::Reserve;
+pub use volume::{Spare, Volume};
 pub(crate) use writer::Writer;
 
 const READERS: usize = 6;
@@ -84,14 +87,15 @@ pub(crate) struct Database {
 impl Database {
     /// Opens the file and runs `begin` on it before anybody else writes.
     pub(crate) fn open<T>(
+        volume: &Volume,
         path: &Path,
         role: Role,
         begin: impl FnOnce(&mut Connection) -> rusqlite::Result<T>,
     ) -> Result<(Self, T), DataError> {
         let failed = |source| DataError::Open { path: path.to_owned(), source };
-        let mut connection = connect(path, OpenFlags::default()).map_err(failed)?;
+        let mut connection = connect(volume, path, OpenFlags::default()).map_err(failed)?;
         connection.pragma_update(None, "journal_mode", "WAL").map_err(failed)?;
-        connection.pragma_update(None, "synchronous", "FULL").map_err(failed)?;
+        connection.pragma_update(None, "synchronous", volume.synchronous).map_err(failed)?;
         connection.pragma_update(None, "wal_autocheckpoint", checkpoint::BACKSTOP_PAGES).map_err(failed)?;
         connection.pragma_update(None, "cache_size", WRITER_CACHE).map_err(failed)?;
         migrations::migrate(&mut connection, path)?;
@@ -99,10 +103,10 @@ impl Database {
         let read_only = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let mut readers = Vec::with_capacity(READERS);
         for _ in 0..READERS {
-            readers.push(connect(path, read_only).map_err(failed)?);
+            readers.push(connect(volume, path, read_only).map_err(failed)?);
         }
-        let checkpointer = Checkpointer::start(connect(path, OpenFlags::default()).map_err(failed)?, path);
-        let reserve = Arc::new(Reserve::take(path, role));
+        let checkpointer = Checkpointer::start(connect(volume, path, OpenFlags::default()).map_err(failed)?, path);
+        let reserve = Arc::new(Reserve::take(volume.spare(path), role));
         let database = Self {
             _checkpointer: checkpointer.map_err(DataError::Thread)?,
             writer: Writer::start(connection, Arc::clone(&reserve)).map_err(DataError::Thread)?,
@@ -167,8 +171,8 @@ fn with_reader<T>(
     outcome
 }
 
-fn connect(path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
-    let connection = Connection::open_with_flags(path, flags)?;
+fn connect(volume: &Volume, path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
+    let connection = volume.connect(path, flags)?;
     connection.busy_timeout(std::time::Duration::from_secs(5))?;
     connection.set_prepared_statement_cache_capacity(64);
     connection.pragma_update(None, "cache_size", READER_CACHE)?;
@@ -178,9 +182,18 @@ fn connect(path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
 
 /// SQLite's failures in our words.
 pub(crate) fn explain(error: rusqlite::Error) -> Error {
-    use rusqlite::ErrorCode;
+    use rusqlite::{
+        ErrorCode,
+        ffi::{SQLITE_IOERR_SHMSIZE, SQLITE_IOERR_WRITE},
+    };
+    let extended = error.sqlite_error().map(|error| error.extended_code);
     let (kind, message) = match error.sqlite_error_code() {
         Some(ErrorCode::DiskFull) => (ErrorKind::StorageFull, "the disk is full"),
+        // A quota and a limit on the size of files come as a failed write. A disk that fails otherwise is no place for new
+        // tickets either; the reserve finds out when it takes writes again.
+        Some(ErrorCode::SystemIoFailure) if matches!(extended, Some(SQLITE_IOERR_WRITE | SQLITE_IOERR_SHMSIZE)) => {
+            (ErrorKind::StorageFull, "the disk takes no more: it is full, or over a quota or a limit, or it fails")
+        }
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
             (ErrorKind::Unavailable, "another process holds the database")
         }

@@ -5,11 +5,11 @@ use std::{
     fs::{self, File},
     io::{self, Write},
     path::{Path, PathBuf},
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
-use super::Role;
+use super::{Role, Spare};
 
 /// Enough for the decisions of some thousand tickets.
 const BYTES: usize = 16 * 1024 * 1024;
@@ -18,7 +18,7 @@ const TRY_AGAIN: Duration = Duration::from_secs(2);
 
 /// The reserve of one database.
 pub(crate) struct Reserve {
-    path: PathBuf,
+    spare: Arc<dyn Spare>,
     role: Role,
     state: Mutex<State>,
 }
@@ -29,13 +29,10 @@ struct State {
 }
 
 impl Reserve {
-    /// Takes the reserve beside `database`, if there is room for it. A tool leaves that to the server.
-    pub(super) fn take(database: &Path, role: Role) -> Self {
-        let path = database.with_extension("reserve");
-        let held = role == Role::Tool
-            || fs::metadata(&path).is_ok_and(|file| file.len() == BYTES as u64)
-            || fill(&path).is_ok();
-        Self { path, role, state: Mutex::new(State { held, tried_at: Duration::ZERO }) }
+    /// Takes the reserve, if there is room for it. A tool leaves that to the server.
+    pub(super) fn take(spare: Arc<dyn Spare>, role: Role) -> Self {
+        let held = role == Role::Tool || spare.is_taken() || spare.take().is_ok();
+        Self { spare, role, state: Mutex::new(State { held, tried_at: Duration::ZERO }) }
     }
 
     /// Gives the reserve back to the disk.
@@ -45,7 +42,7 @@ impl Reserve {
             return;
         }
         state.held = false;
-        match fs::remove_file(&self.path) {
+        match self.spare.give_back() {
             Ok(()) => tracing::error!("the disk is full: the reserve is given back, new tickets are refused"),
             Err(error) => tracing::error!(%error, "the disk is full and the reserve cannot be given back"),
         }
@@ -56,7 +53,7 @@ impl Reserve {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if !state.held && now.saturating_sub(state.tried_at) >= TRY_AGAIN {
             state.tried_at = now;
-            state.held = fill(&self.path).is_ok();
+            state.held = self.spare.take().is_ok();
             if state.held {
                 tracing::info!("there is room on the disk again, new tickets are taken");
             }
@@ -65,32 +62,49 @@ impl Reserve {
     }
 }
 
-fn fill(path: &Path) -> io::Result<()> {
-    let write = || {
-        let mut file = File::create(path)?;
-        // Written, not only sized: a sparse file reserves nothing.
-        for _ in 0..BYTES / ZEROS.len() {
-            file.write_all(&ZEROS)?;
-        }
-        file.sync_all()
-    };
-    write().inspect_err(|_| {
-        if let Err(error) = fs::remove_file(path) {
-            tracing::error!(%error, "half a reserve cannot be removed");
-        }
-    })
+/// The reserve as a file beside the database.
+pub(super) struct SpareFile(PathBuf);
+
+impl SpareFile {
+    pub(super) fn beside(database: &Path) -> Self {
+        Self(database.with_extension("reserve"))
+    }
+}
+
+impl Spare for SpareFile {
+    fn is_taken(&self) -> bool {
+        fs::metadata(&self.0).is_ok_and(|file| file.len() == BYTES as u64)
+    }
+
+    fn take(&self) -> io::Result<()> {
+        let write = || {
+            let mut file = File::create(&self.0)?;
+            // Written, not only sized: a sparse file reserves nothing.
+            for _ in 0..BYTES / ZEROS.len() {
+                file.write_all(&ZEROS)?;
+            }
+            file.sync_all()
+        };
+        write().inspect_err(|_| {
+            if let Err(error) = fs::remove_file(&self.0) {
+                tracing::error!(%error, "half a reserve cannot be removed");
+            }
+        })
+    }
+
+    fn give_back(&self) -> io::Result<()> {
+        fs::remove_file(&self.0)
+    }
 }
 
 static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use rusqlite::Connection;
     use switchboard_core::error::{ErrorKind, Result};
 
-    use super::super::{Database, explain};
+    use super::super::{Database, Volume, explain};
     use super::*;
 
     async fn pages(db: &Database, most: u32) {
@@ -114,7 +128,7 @@ mod tests {
     async fn a_full_disk_refuses_writes_keeps_reads_and_recovers_without_a_restart() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("switchboard.db");
-        let (db, ()) = Database::open(&path, Role::Server, |_| Ok(())).unwrap();
+        let (db, ()) = Database::open(&Volume::default(), &path, Role::Server, |_| Ok(())).unwrap();
         let reserve = Arc::clone(&db.reserve);
         assert!(reserve.has_room(Duration::from_secs(10)));
         insert(&db).await.unwrap();

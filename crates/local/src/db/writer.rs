@@ -95,7 +95,10 @@ fn commit(connection: &Connection, reserve: &Reserve, group: &mut Vec<Command>) 
             return Err(Reason { kind: ErrorKind::StorageFull, text });
         }
         connection.execute_batch("COMMIT").map_err(|error| {
-            if let Err(error) = connection.execute_batch("ROLLBACK") {
+            // Often SQLite has done it by itself.
+            if !connection.is_autocommit()
+                && let Err(error) = connection.execute_batch("ROLLBACK")
+            {
                 tracing::error!(%error, "a failed commit could not be rolled back");
             }
             Reason::from(error)

@@ -32,7 +32,7 @@ use switchboard_core::{
 use tokio::sync::Notify;
 
 use crate::{
-    db::{DataError, Database, Integrity, Role},
+    db::{DataError, Database, Integrity, Role, Volume},
     queue,
 };
 
@@ -57,7 +57,13 @@ impl SqliteStore {
     /// Opens the file, or makes it, and brings its tables to the newest version. A server also ends the leases of all
     /// processes before it; the caller makes sure that there is one server at a time.
     pub fn open(path: &Path, clock: Arc<dyn Clock>, role: Role) -> Result<Self, DataError> {
-        let (db, epoch) = Database::open(path, role, |connection| match role {
+        Self::open_on(&Volume::default(), path, clock, role)
+    }
+
+    /// The same on a volume of a test's making.
+    #[doc(hidden)]
+    pub fn open_on(volume: &Volume, path: &Path, clock: Arc<dyn Clock>, role: Role) -> Result<Self, DataError> {
+        let (db, epoch) = Database::open(volume, path, role, |connection| match role {
             Role::Server => queue::begin_epoch(connection, clock.now(), millis(clock.monotonic())),
             Role::Tool => Ok(0),
         })?;
@@ -112,6 +118,10 @@ impl TicketStore for SqliteStore {
         let outcomes = self.db.writer.write(move |connection| accept::accept(connection, &tenant, tickets)).await?;
         self.queued.notify_one();
         Ok(outcomes.into_iter().map(Ok).collect())
+    }
+
+    async fn has_room(&self) -> Result<()> {
+        self.need_room()
     }
 
     async fn ticket(&self, scope: &TenantScope, id: &TicketId) -> Result<Option<TicketFile>> {
