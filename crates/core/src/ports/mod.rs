@@ -21,7 +21,7 @@ mod world;
 
 pub use classifier::Classifier;
 pub use customers::{Customer, CustomerDirectory, CustomerStore, StoredCustomer};
-pub use desk::{Desk, DeskReceipt, DeskUpdate};
+pub use desk::{Desk, DeskReceipt, DeskUpdate, Repeats};
 pub use examples::{Added, Example, ExampleCounts, ExampleSource, ExampleStore};
 pub use keys::{KeyRecord, KeyStore};
 pub use models::{Learner, ModelStore};
