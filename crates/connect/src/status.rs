@@ -15,7 +15,7 @@ use switchboard_core::{
 };
 
 use crate::{
-    breaker::Breakers,
+    breaker::{Breakers, Rests},
     outbound::{Outbound, Request, base_url, below},
     secret,
 };
@@ -63,7 +63,7 @@ impl Closed for WireReport {}
 impl HttpStatus {
     /// A source that is called through `outbound` with tokens from `secrets`.
     pub fn new(outbound: Arc<Outbound>, secrets: Arc<dyn Secrets>, clock: Arc<dyn Clock>) -> Self {
-        Self { outbound, secrets, breakers: Breakers::new(clock) }
+        Self { outbound, secrets, breakers: Breakers::new(clock, Rests::Even) }
     }
 
     async fn ask(

@@ -110,7 +110,8 @@ impl Desk for ZendeskDesk {
             }
         }
         let message = format!("zendesk ticket {ticket} was changed by others {TRIES} times during the update");
-        Err(Error::new(ErrorKind::Unavailable, message))
+        // Each write was refused.
+        Err(Error::new(ErrorKind::Unavailable, message).not_applied())
     }
 }
 
