@@ -69,7 +69,9 @@ impl Answer {
             if bytes.trim_ascii_start().starts_with(b"[") {
                 return Err(NotTheJson { line: 1, column: 1 });
             }
-            serde_json::from_slice(bytes).map_err(|error| NotTheJson { line: error.line(), column: error.column() })
+            // What is skipped must be text as well: a body that was cut is not to be trusted in its other parts.
+            let text = std::str::from_utf8(bytes).map_err(|_| NotTheJson { line: 1, column: 1 })?;
+            serde_json::from_str(text).map_err(|error| NotTheJson { line: error.line(), column: error.column() })
         });
         read.map_err(|NotTheJson { line, column }| {
             let message = format!("{} answered something unexpected at line {line}, column {column}", self.who);
