@@ -1,3 +1,5 @@
+pub(crate) mod iana;
+
 use proptest::prelude::*;
 use url::{Host, Url};
 

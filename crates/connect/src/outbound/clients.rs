@@ -9,7 +9,7 @@ use std::{
 use reqwest::{
     Client, ClientBuilder,
     dns::{Name, Resolve, Resolving},
-    redirect::{Attempt, Policy},
+    redirect::{Action, Attempt, Policy},
 };
 use url::Url;
 
@@ -55,36 +55,44 @@ pub(crate) fn for_download(url: &Url) -> Option<Client> {
     )
 }
 
-fn follow(attempt: Attempt<'_>, first: &str, led_to: &Mutex<HashSet<String>>) -> reqwest::redirect::Action {
-    if attempt.previous().len() > DOWNLOAD_REDIRECTS {
-        return attempt.error("too many redirects");
+fn follow(attempt: Attempt<'_>, first: &str, led_to: &Mutex<HashSet<String>>) -> Action {
+    match may_follow(attempt.url(), attempt.previous().len(), first, led_to) {
+        Ok(()) => attempt.follow(),
+        Err(why) => attempt.error(why),
     }
-    if attempt.url().scheme() != "https" {
-        return attempt.error("a redirect away from https");
+}
+
+/// Whether a redirect to `url` may be followed, the one of that number. What it leads to is guarded from now on.
+fn may_follow(url: &Url, number: usize, first: &str, led_to: &Mutex<HashSet<String>>) -> Result<(), &'static str> {
+    if number > DOWNLOAD_REDIRECTS {
+        return Err("too many redirects");
     }
-    let host = attempt.url().host_str().unwrap_or_default().to_owned();
+    if url.scheme() != "https" {
+        return Err("a redirect away from https");
+    }
+    let host = url.host_str().unwrap_or_default();
     if host != first {
-        if !may_be_public(attempt.url()) {
-            return attempt.error("a redirect to no public address");
+        if !may_be_public(url) {
+            return Err("a redirect to no public address");
         }
-        led_to.lock().unwrap_or_else(PoisonError::into_inner).insert(host);
+        led_to.lock().unwrap_or_else(PoisonError::into_inner).insert(host.to_owned());
     }
-    attempt.follow()
+    Ok(())
 }
 
 /// Guards the hosts that redirects have led to. Others are the operator's choice: the first host, and a proxy.
-struct LedToResolver {
+struct LedToResolver<L> {
     led_to: Arc<Mutex<HashSet<String>>>,
-    guarded: GuardedResolver<SystemLookup>,
+    guarded: GuardedResolver<L>,
 }
 
-impl Resolve for LedToResolver {
+impl<L: Lookup> Resolve for LedToResolver<L> {
     fn resolve(&self, name: Name) -> Resolving {
         let is_led_to = self.led_to.lock().unwrap_or_else(PoisonError::into_inner).contains(name.as_str());
         if is_led_to {
             return self.guarded.resolve(name);
         }
-        let found = SystemLookup.lookup(name.as_str().to_owned());
+        let found = self.guarded.0.lookup(name.as_str().to_owned());
         Box::pin(async move { Ok(Box::new(found.await?.into_iter()) as reqwest::dns::Addrs) })
     }
 }
@@ -111,4 +119,38 @@ fn build(builder: ClientBuilder) -> Option<Client> {
         .build()
         .inspect_err(|error| tracing::warn!(%error, "no calls to other systems: the client cannot be built"))
         .ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::outbound::tests::Scripted;
+
+    async fn gives(resolver: &LedToResolver<Scripted>, name: &str) -> Vec<String> {
+        let found = resolver.resolve(name.parse().unwrap()).await;
+        found.map(|found| found.map(|address| address.ip().to_string()).collect()).unwrap_or_default()
+    }
+
+    #[tokio::test]
+    async fn a_download_follows_to_public_addresses_only() {
+        let led_to = Arc::new(Mutex::new(HashSet::new()));
+        let lookup = Scripted::new(&[&["10.0.0.1", "93.184.216.34"]]);
+        let resolver = LedToResolver { led_to: Arc::clone(&led_to), guarded: GuardedResolver(lookup) };
+        let follows =
+            |text: &str, number| may_follow(&text.parse().unwrap(), number, "mirror.internal", &led_to).is_ok();
+        assert!(follows("https://mirror.internal:8443/b", 1));
+        assert!(follows("https://files.example/b", 5));
+        for (text, number) in [
+            ("https://files.example/b", 6),
+            ("http://files.example/b", 1),
+            ("http://mirror.internal/b", 1),
+            ("https://127.0.0.1/b", 1),
+            ("https://[::ffff:169.254.169.254]/latest", 1),
+            ("https://2130706433/b", 1),
+        ] {
+            assert!(!follows(text, number), "{text} at {number}");
+        }
+        assert_eq!(gives(&resolver, "mirror.internal").await, ["10.0.0.1", "93.184.216.34"]);
+        assert_eq!(gives(&resolver, "files.example").await, ["93.184.216.34"]);
+    }
 }

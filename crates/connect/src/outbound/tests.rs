@@ -18,7 +18,7 @@ use switchboard_testkit::doubles::{CustomerDouble, Fault};
 use tokio::net::TcpListener;
 
 use super::{guard::Lookup, *};
-use crate::address::iana;
+use crate::address::tests::iana;
 
 /// `refused`: never gets to a connection. `name`: gets to the resolver, which finds this machine. `public`: may be called.
 const TARGETS: &str = include_str!("tests/targets.txt");
@@ -57,10 +57,10 @@ impl Trap {
 
 /// A name server that says one thing after the other; the last answer stays.
 #[derive(Clone)]
-struct Scripted(Arc<Mutex<VecDeque<Vec<IpAddr>>>>);
+pub(super) struct Scripted(Arc<Mutex<VecDeque<Vec<IpAddr>>>>);
 
 impl Scripted {
-    fn new(answers: &[&[&str]]) -> Self {
+    pub(super) fn new(answers: &[&[&str]]) -> Self {
         let parsed = answers.iter().map(|answer| answer.iter().map(|address| address.parse().unwrap()).collect());
         Self(Arc::new(Mutex::new(parsed.collect())))
     }
