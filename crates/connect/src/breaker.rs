@@ -26,6 +26,8 @@ const LONGEST_WISH: Duration = Duration::from_secs(3_600);
 const SOON: Duration = Duration::from_secs(2);
 /// A call that takes longer is a sign of trouble.
 const SLOW: Duration = Duration::from_secs(5);
+/// So are failures in a row: one or two happen to everybody.
+const FAILURES_IN_TROUBLE: u32 = 3;
 /// Calls at the same time to a system in trouble.
 const CALLS_IN_TROUBLE: usize = 8;
 /// Connections that are watched; beyond that the one used longest ago starts anew.
@@ -171,7 +173,8 @@ impl Breaker {
         let is_probe = match &mut self.resting {
             None => {
                 let oldest = self.in_hand.values().next();
-                let in_trouble = self.failures > 0 || oldest.is_some_and(|began| now.saturating_sub(*began) >= SLOW);
+                let hangs = oldest.is_some_and(|began| now.saturating_sub(*began) >= SLOW);
+                let in_trouble = hangs || self.failures >= FAILURES_IN_TROUBLE;
                 if in_trouble && self.in_hand.len() >= CALLS_IN_TROUBLE {
                     return Err(SOON);
                 }

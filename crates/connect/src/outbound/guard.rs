@@ -25,7 +25,8 @@ pub(super) enum NameTrouble {
     Unknown,
 }
 
-type Found = Pin<Box<dyn Future<Output = io::Result<Vec<SocketAddr>>> + Send>>;
+/// What a lookup finds, when it is done.
+pub(super) type Found = Pin<Box<dyn Future<Output = io::Result<Vec<SocketAddr>>> + Send>>;
 
 /// Where names are looked up.
 pub(super) trait Lookup: Send + Sync + 'static {

@@ -3,7 +3,6 @@
 
 use std::{
     collections::VecDeque,
-    io,
     net::{IpAddr, SocketAddr},
     sync::{
         Arc, Mutex,
@@ -17,7 +16,10 @@ use switchboard_core::error::ErrorKind;
 use switchboard_testkit::doubles::{CustomerDouble, Fault};
 use tokio::net::TcpListener;
 
-use super::{guard::Lookup, *};
+use super::{
+    guard::{Found, Lookup},
+    *,
+};
 use crate::address::tests::iana;
 
 /// `refused`: never gets to a connection. `name`: gets to the resolver, which finds this machine. `public`: may be called.
@@ -67,7 +69,7 @@ impl Scripted {
 }
 
 impl Lookup for Scripted {
-    fn lookup(&self, _name: String) -> std::pin::Pin<Box<dyn Future<Output = io::Result<Vec<SocketAddr>>> + Send>> {
+    fn lookup(&self, _name: String) -> Found {
         let mut answers = self.0.lock().unwrap();
         let answer = if answers.len() > 1 { answers.pop_front().unwrap() } else { answers[0].clone() };
         Box::pin(async move { Ok(answer.into_iter().map(|address| SocketAddr::new(address, 0)).collect()) })
