@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use switchboard_connect::{HttpCustomers, HttpStatus, Outbound, OutboundPolicy, WebhookDesk, ZendeskDesk};
+use switchboard_connect::{BreakerDesk, HttpCustomers, HttpStatus, Outbound, OutboundPolicy, WebhookDesk, ZendeskDesk};
 use switchboard_core::{
     access::Pepper,
     app::{App, RETRY_DELAYS},
@@ -63,8 +63,11 @@ pub(crate) fn wire(data: &DataFolder, settings: &Settings, role: Role) -> Result
         models: Arc::new(FolderModels::new(data.models().join("tenants"))),
         desk: Arc::new(DeskByTenant {
             folder: Arc::new(FolderDesk::new(tenants_folder)),
-            webhook: Arc::new(WebhookDesk::new(outbound.clone(), known_secrets.clone(), clock.clone())),
-            zendesk: Arc::new(ZendeskDesk::new(outbound, known_secrets)),
+            webhook: Arc::new(BreakerDesk::new(
+                WebhookDesk::new(outbound.clone(), known_secrets.clone(), clock.clone()),
+                clock.clone(),
+            )),
+            zendesk: Arc::new(BreakerDesk::new(ZendeskDesk::new(outbound, known_secrets), clock.clone())),
         }),
         examples: store.clone(),
         keys: store.clone(),

@@ -1,43 +1,103 @@
-//! A circuit breaker for each tenant's source, so that a dead source does not cost every ticket its time limit.
+//! A circuit breaker for each tenant's connection to another system, so that a dead system costs neither every ticket its
+//! time limit nor the worker its hands.
 
 use std::{
+    collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use switchboard_core::{
-    error::{Error, ErrorKind, Result},
+    error::{Error, ErrorKind, Result, Retry},
     ids::TenantId,
     ports::Clock,
     tenants::Tenant,
 };
 
-/// Failures in a row after which a source is left alone.
+/// Failures in a row after which a system is left alone.
 const FAILURES: u32 = 5;
 /// How long it is left alone before one call tries again.
 const REST: Duration = Duration::from_secs(10);
-/// Sources that are watched; beyond that the one used longest ago starts anew.
+/// The longest rest of [`Rests::Growing`]: an outage of hours is noticed to be over within this time.
+const LONGEST_REST: Duration = Duration::from_secs(300);
+/// The longest that the other side's `Retry-After` is believed.
+const LONGEST_WISH: Duration = Duration::from_secs(3_600);
+/// How soon those come back that meet a probe on its way, or a system in trouble with enough calls in hand.
+const SOON: Duration = Duration::from_secs(2);
+/// A call that takes longer is a sign of trouble.
+const SLOW: Duration = Duration::from_secs(5);
+/// So are failures in a row: one or two happen to everybody.
+const FAILURES_IN_TROUBLE: u32 = 3;
+/// Calls at the same time to a system in trouble.
+const CALLS_IN_TROUBLE: usize = 8;
+/// Connections that are watched; beyond that the one used longest ago starts anew.
 const WATCHED: u64 = 10_000;
+
+/// How long a system that keeps failing is left alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Rests {
+    /// Always the same time: for questions that a ticket's decision can do without.
+    Even,
+    /// Twice as long after each probe that fails: for work that waits and comes back each time.
+    Growing,
+}
 
 /// The breakers of one adapter, one for each tenant and URL.
 pub(crate) struct Breakers {
     clock: Arc<dyn Clock>,
+    rests: Rests,
     watched: moka::sync::Cache<(TenantId, String), Arc<Mutex<Breaker>>>,
 }
 
-#[derive(Default)]
 struct Breaker {
+    rests: Rests,
+    /// In a row.
     failures: u32,
-    /// On the monotonic clock.
-    resting_until: Option<Duration>,
+    /// Rests in a row.
+    rested: u32,
+    resting: Option<Resting>,
+    /// When each call began that is on its way, by its number.
+    in_hand: BTreeMap<u64, Duration>,
+    calls: u64,
+}
+
+/// On the monotonic clock.
+#[derive(Clone, Copy)]
+struct Resting {
+    until: Duration,
+    /// The other side asked for it, so a success that is late changes nothing.
+    asked: bool,
+    /// A probe is on its way.
+    probing: bool,
+}
+
+/// What a call tells of the other side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sign {
+    /// It answers.
+    Up,
+    /// It answers, and asks to be left alone.
+    Asks(Duration),
+    /// It fails; perhaps it says for how long.
+    Down(Duration),
+    /// Nothing: the call did not get that far.
+    None,
+}
+
+/// A call that may go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Pass {
+    call: u64,
+    is_probe: bool,
 }
 
 impl Breakers {
-    pub(crate) fn new(clock: Arc<dyn Clock>) -> Self {
-        Self { clock, watched: moka::sync::Cache::new(WATCHED) }
+    pub(crate) fn new(clock: Arc<dyn Clock>, rests: Rests) -> Self {
+        Self { clock, rests, watched: moka::sync::Cache::new(WATCHED) }
     }
 
-    /// Runs `work` unless the source rests; then the answer is `Unavailable` at once, naming `who`.
+    /// Runs `work` unless the system rests; then the answer is `Unavailable` at once, naming `who`, and put off to the end
+    /// of the rest.
     pub(crate) async fn run<T>(
         &self,
         tenant: &Tenant,
@@ -45,42 +105,132 @@ impl Breakers {
         who: &str,
         work: impl Future<Output = Result<T>>,
     ) -> Result<T> {
-        let breaker = self.watched.get_with((tenant.id.clone(), url.to_owned()), Arc::default);
-        if !lock(&breaker).lets_through(self.clock.monotonic()) {
-            let message = format!("{who} failed {FAILURES} times in a row and is left alone for a moment");
-            return Err(Error::new(ErrorKind::Unavailable, message));
-        }
+        let key = (tenant.id.clone(), url.to_owned());
+        let breaker = self.watched.get_with(key, || Arc::new(Mutex::new(Breaker::new(self.rests))));
+        let started = self.clock.monotonic();
+        let passed = lock(&breaker).lets_through(started);
+        let pass = passed.map_err(|wait| {
+            let message =
+                format!("{who} failed or asked for a pause, and is left alone for {} s", wait.as_secs().max(1));
+            Error::new(ErrorKind::Unavailable, message).deferred(wait)
+        })?;
+        let mut call = Call { breaker: &breaker, clock: self.clock.as_ref(), pass, started, sign: None };
         let outcome = work.await;
-        let failed = outcome.as_ref().is_err_and(|error| {
-            matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Timeout | ErrorKind::BadAnswer)
-        });
-        lock(&breaker).note(failed, self.clock.monotonic());
+        call.sign = Some(sign(&outcome));
         outcome
     }
 }
 
+/// A call on its way. It is settled also when it is dropped half-way, as one that runs out of its caller's time is.
+struct Call<'a> {
+    breaker: &'a Mutex<Breaker>,
+    clock: &'a dyn Clock,
+    pass: Pass,
+    started: Duration,
+    sign: Option<Sign>,
+}
+
+impl Drop for Call<'_> {
+    fn drop(&mut self) {
+        let now = self.clock.monotonic();
+        let took_long = now.saturating_sub(self.started) >= SLOW;
+        let dropped = if took_long { Sign::Down(Duration::ZERO) } else { Sign::None };
+        lock(self.breaker).settle(self.pass, self.sign.unwrap_or(dropped), now);
+    }
+}
+
+fn sign<T>(outcome: &Result<T>) -> Sign {
+    let Err(error) = outcome else { return Sign::Up };
+    let wish = match error.retry() {
+        Retry::After(wish) => wish.min(LONGEST_WISH),
+        Retry::Never | Retry::Later => Duration::ZERO,
+    };
+    match error.kind() {
+        ErrorKind::Unavailable | ErrorKind::Timeout | ErrorKind::BadAnswer => Sign::Down(wish),
+        ErrorKind::Throttled if !wish.is_zero() => Sign::Asks(wish),
+        ErrorKind::Throttled
+        | ErrorKind::Refused
+        | ErrorKind::NotFound
+        | ErrorKind::Conflict
+        | ErrorKind::Unauthorized
+        | ErrorKind::Forbidden => Sign::Up,
+        ErrorKind::Invalid
+        | ErrorKind::LeaseLost
+        | ErrorKind::StorageFull
+        | ErrorKind::Overloaded
+        | ErrorKind::Internal => Sign::None,
+    }
+}
+
 impl Breaker {
-    /// The first call after the rest is the probe. It begins the next rest, so that the calls beside it are not let
-    /// through, and a probe that is dropped half-way leaves nothing behind.
-    fn lets_through(&mut self, now: Duration) -> bool {
-        match self.resting_until {
-            None => true,
-            Some(until) if now < until => false,
-            Some(_) => {
-                self.resting_until = Some(now + REST);
+    fn new(rests: Rests) -> Self {
+        Self { rests, failures: 0, rested: 0, resting: None, in_hand: BTreeMap::new(), calls: 0 }
+    }
+
+    /// Lets the call through, or says how long to stay away. The first call after a rest is the probe. It begins the next
+    /// rest, so that the calls beside it are not let through, and a probe that never ends leaves nothing behind.
+    fn lets_through(&mut self, now: Duration) -> Result<Pass, Duration> {
+        let is_probe = match &mut self.resting {
+            None => {
+                let oldest = self.in_hand.values().next();
+                let hangs = oldest.is_some_and(|began| now.saturating_sub(*began) >= SLOW);
+                let in_trouble = hangs || self.failures >= FAILURES_IN_TROUBLE;
+                if in_trouble && self.in_hand.len() >= CALLS_IN_TROUBLE {
+                    return Err(SOON);
+                }
+                false
+            }
+            Some(resting) if now < resting.until => {
+                let rest = resting.until - now;
+                return Err(if resting.probing { rest.min(SOON) } else { rest });
+            }
+            Some(resting) => {
+                *resting = Resting { until: now + REST, probing: true, ..*resting };
                 true
             }
+        };
+        self.calls += 1;
+        self.in_hand.insert(self.calls, now);
+        Ok(Pass { call: self.calls, is_probe })
+    }
+
+    fn settle(&mut self, pass: Pass, sign: Sign, now: Duration) {
+        self.in_hand.remove(&pass.call);
+        if let Some(resting) = self.resting.as_mut().filter(|_| !pass.is_probe) {
+            // It began before the rest did.
+            match sign {
+                Sign::Asks(wish) => resting.until = resting.until.max(now + wish),
+                Sign::Up if !resting.asked => self.close(),
+                Sign::Up | Sign::Down(_) | Sign::None => {}
+            }
+            return;
+        }
+        match sign {
+            Sign::Up => self.close(),
+            Sign::Asks(wish) => {
+                self.close();
+                self.resting = Some(Resting { until: now + wish, asked: true, probing: false });
+            }
+            Sign::Down(wish) => {
+                self.failures = self.failures.saturating_add(1);
+                if pass.is_probe || self.failures >= FAILURES {
+                    let until = now + self.rest().max(wish);
+                    self.rested = self.rested.saturating_add(1);
+                    self.resting = Some(Resting { until, asked: false, probing: false });
+                }
+            }
+            Sign::None => {}
         }
     }
 
-    fn note(&mut self, failed: bool, now: Duration) {
-        if !failed {
-            *self = Self::default();
-            return;
-        }
-        self.failures = self.failures.saturating_add(1);
-        if self.failures >= FAILURES {
-            self.resting_until = Some(now + REST);
+    fn close(&mut self) {
+        (self.failures, self.rested, self.resting) = (0, 0, None);
+    }
+
+    fn rest(&self) -> Duration {
+        match self.rests {
+            Rests::Even => REST,
+            Rests::Growing => REST.saturating_mul(1 << self.rested.min(16)).min(LONGEST_REST),
         }
     }
 }
@@ -90,63 +240,4 @@ fn lock(breaker: &Mutex<Breaker>) -> MutexGuard<'_, Breaker> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn at(seconds: u64) -> Duration {
-        Duration::from_secs(seconds)
-    }
-
-    fn broken_at(now: Duration) -> Breaker {
-        let mut breaker = Breaker::default();
-        for _ in 0..FAILURES {
-            assert!(breaker.lets_through(now));
-            breaker.note(true, now);
-        }
-        breaker
-    }
-
-    #[test]
-    fn it_rests_after_failures_in_a_row_only() {
-        let mut breaker = Breaker::default();
-        for _ in 0..FAILURES - 1 {
-            breaker.note(true, at(0));
-        }
-        breaker.note(false, at(0));
-        for _ in 0..FAILURES - 1 {
-            breaker.note(true, at(0));
-        }
-        assert!(breaker.lets_through(at(0)));
-        breaker.note(true, at(0));
-        assert!(!breaker.lets_through(at(0)));
-    }
-
-    #[test]
-    fn one_probe_comes_through_after_the_rest() {
-        let mut breaker = broken_at(at(100));
-        assert!(!breaker.lets_through(at(109)));
-        assert!(breaker.lets_through(at(110)));
-        assert!(!breaker.lets_through(at(110)));
-    }
-
-    #[test]
-    fn a_good_probe_closes_it_and_a_bad_one_begins_another_rest() {
-        let mut breaker = broken_at(at(0));
-        assert!(breaker.lets_through(at(10)));
-        breaker.note(true, at(12));
-        assert!(!breaker.lets_through(at(21)));
-        assert!(breaker.lets_through(at(22)));
-        breaker.note(false, at(23));
-        assert!(breaker.lets_through(at(23)));
-        breaker.note(true, at(23));
-        assert!(breaker.lets_through(at(23)));
-    }
-
-    #[test]
-    fn a_probe_that_is_dropped_does_not_close_it_for_ever() {
-        let mut breaker = broken_at(at(0));
-        assert!(breaker.lets_through(at(10)));
-        assert!(!breaker.lets_through(at(19)));
-        assert!(breaker.lets_through(at(20)));
-    }
-}
+mod tests;

@@ -12,7 +12,7 @@ use switchboard_core::{
 };
 
 use crate::{
-    breaker::Breakers,
+    breaker::{Breakers, Rests},
     outbound::{Outbound, Request, base_url, below},
     secret,
 };
@@ -32,7 +32,7 @@ pub struct HttpCustomers {
 impl HttpCustomers {
     /// A directory that calls through `outbound` with tokens from `secrets`.
     pub fn new(outbound: Arc<Outbound>, secrets: Arc<dyn Secrets>, clock: Arc<dyn Clock>) -> Self {
-        Self { outbound, secrets, breakers: Breakers::new(clock) }
+        Self { outbound, secrets, breakers: Breakers::new(clock, Rests::Even) }
     }
 
     async fn ask(

@@ -1,17 +1,13 @@
 //! Files that the operator asks for by a command, such as the embedding model. A tenant never gets here, so the operator's own
-//! mirror may be asked; redirects are followed, as package hosts use them, but only to https.
+//! mirror may be asked; redirects are followed, as package hosts use them, but only by https and to public addresses.
 
-use std::{io::Write, time::Duration};
+use std::io::Write;
 
-use reqwest::{Client, header::ACCEPT_ENCODING, redirect::Policy};
+use reqwest::header::ACCEPT_ENCODING;
 use switchboard_core::error::{Error, ErrorKind, Result};
 use url::Url;
 
-/// Hosts that a download may be sent on to, one after the other.
-const REDIRECTS: usize = 5;
-const CONNECT_TIME: Duration = Duration::from_secs(10);
-/// Longest wait for the next piece.
-const READ_TIME: Duration = Duration::from_secs(30);
+use crate::outbound::for_download;
 
 /// Writes what `url` answers to `to`, at most `most` bytes; `progress` is told the bytes so far and all of them, where they
 /// are announced.
@@ -27,27 +23,13 @@ pub async fn download(
     if url.scheme() != "https" {
         return Err(Error::new(ErrorKind::Invalid, "files are downloaded by https only"));
     }
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let follow = Policy::custom(|attempt| {
-        if attempt.previous().len() > REDIRECTS {
-            attempt.error("too many redirects")
-        } else if attempt.url().scheme() != "https" {
-            attempt.error("a redirect away from https")
-        } else {
-            attempt.follow()
-        }
-    });
-    let client = Client::builder()
-        .user_agent(concat!("switchboard/", env!("CARGO_PKG_VERSION")))
-        .redirect(follow)
-        .referer(false)
-        .connect_timeout(CONNECT_TIME)
-        .read_timeout(READ_TIME)
-        .build()
-        .map_err(|error| Error::new(ErrorKind::Unavailable, "the download cannot start").caused_by(error))?;
+    let client = for_download(url).ok_or_else(|| {
+        Error::new(ErrorKind::Unavailable, "the download cannot start: this machine has no root certificates")
+    })?;
     let host = url.host_str().unwrap_or_default().to_owned();
     let broken = |error: reqwest::Error| {
-        Error::new(ErrorKind::Unavailable, format!("the download from {host} failed")).caused_by(error)
+        // The address may carry a password or a token.
+        Error::new(ErrorKind::Unavailable, format!("the download from {host} failed")).caused_by(error.without_url())
     };
     let mut response = client.get(url.clone()).header(ACCEPT_ENCODING, "identity").send().await.map_err(broken)?;
     let status = response.status();

@@ -7,6 +7,7 @@
 
 mod address;
 mod breaker;
+pub mod breaker_desk;
 pub mod customers;
 pub mod download;
 pub mod outbound;
@@ -16,6 +17,7 @@ pub mod status;
 pub mod webhook;
 pub mod zendesk;
 
+pub use breaker_desk::BreakerDesk;
 pub use customers::HttpCustomers;
 pub use outbound::{Outbound, OutboundPolicy};
 pub use status::HttpStatus;

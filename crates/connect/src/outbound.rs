@@ -2,17 +2,22 @@
 //!
 //! Tenants say where these calls go, so the client keeps them away from the operator's own network: only https, only
 //! addresses of the public internet, checked after the name was resolved and on the very address that is connected to,
-//! no redirects, no proxies, and an answer is read up to a limit. The operator lists the hosts of his own that may be
-//! called all the same ([`OutboundPolicy::allow_hosts`]).
+//! no redirects, no proxies, no ports of other protocols, no decompression, and an answer is read up to a limit and within
+//! one time limit for all of it. The operator lists the hosts of his own that may be called all the same
+//! ([`OutboundPolicy::allow_hosts`]).
+//!
+//! `clients` builds every HTTP client of the program; `clippy.toml` forbids building one elsewhere.
 
 mod answer;
+mod clients;
 mod guard;
 mod policy;
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use reqwest::{
-    Client, ClientBuilder, Method, Response,
+    Client, Method, Response,
+    dns::Resolve,
     header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, DATE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER},
 };
 use switchboard_core::{
@@ -24,16 +29,12 @@ use switchboard_core::{
 use url::Url;
 
 pub use answer::Answer;
+pub(crate) use clients::for_download;
 pub use policy::OutboundPolicy;
 
 use crate::retry_after::retry_after;
-use guard::{GuardedResolver, trouble};
+use guard::{GuardedResolver, SystemLookup, trouble};
 use policy::AllowedHosts;
-
-const CONNECT_TIME: Duration = Duration::from_secs(3);
-/// Shorter than the minute after which common load balancers close a connection that is not used.
-const IDLE_TIME: Duration = Duration::from_secs(50);
-const IDLE_CONNECTIONS_PER_HOST: usize = 32;
 
 /// A call to another system.
 pub struct Request<'a> {
@@ -68,24 +69,32 @@ impl Outbound {
     /// A client under that policy. An entry of `allow_hosts` that is no host is `Invalid`. A machine without root
     /// certificates is no error here but at each call by https: it may have no use for calls to the outside.
     pub fn new(policy: OutboundPolicy) -> Result<Self> {
+        Self::resolving_by(policy, GuardedResolver(SystemLookup))
+    }
+
+    /// The same, where `resolver` finds the public addresses of hosts that the operator did not list.
+    fn resolving_by(policy: OutboundPolicy, resolver: impl Resolve + 'static) -> Result<Self> {
         let allowed = policy.parse()?;
-        // Another part of the process may have chosen a provider before; any is good.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let guarded = build(builder().https_only(true).dns_resolver(Arc::new(GuardedResolver)));
-        // Without root certificates, plain http still works.
-        let unguarded = build(builder()).or_else(|| build(builder().tls_certs_only([])));
-        Ok(Self { allowed, guarded, unguarded })
+        Ok(Self { allowed, guarded: clients::guarded(resolver), unguarded: clients::unguarded() })
     }
 
     /// Makes the call and gives the answer, whatever its status ([`Answer::success`] judges it), except for redirects,
     /// which are `BadAnswer`.
     ///
     /// Errors: `Invalid` when the host may not be called, `Unavailable` when there is no connection, `Timeout`, and
-    /// `BadAnswer` when the answer to a success is larger than [`limits::ANSWER_BYTES`].
+    /// `BadAnswer` when the answer to a success is larger than [`limits::ANSWER_BYTES`]. The error tells whether the other
+    /// side may have acted: never by a method that only reads, nor before the request was written.
     pub async fn send(&self, request: Request<'_>) -> Result<Answer> {
+        let only_reads = request.method.is_safe();
+        let outcome = self.exchange(request).await;
+        outcome.map_err(|error| if only_reads { error.not_applied() } else { error })
+    }
+
+    async fn exchange(&self, request: Request<'_>) -> Result<Answer> {
         let Request { method, url, who, credential, headers, body, reads_body, time } = request;
         let client = self.client_for(&url, who)?;
         let host = url.host_str().unwrap_or_default().to_owned();
+        let only_reads = method.is_safe();
         let mut call = client
             .request(method, url)
             .timeout(time)
@@ -107,6 +116,7 @@ impl Outbound {
             body: Untrusted::new(Vec::new()),
             who: who.to_owned(),
             credential: credential.cloned(),
+            only_reads,
         };
         if status.is_success() && !reads_body {
             return Ok(answer);
@@ -120,6 +130,10 @@ impl Outbound {
     }
 
     fn client_for(&self, url: &Url, who: &str) -> Result<&Client> {
+        if !url.username().is_empty() || url.password().is_some() {
+            let message = format!("the address of {who} must not carry a user or password; name a secret instead");
+            return Err(Error::new(ErrorKind::Invalid, message));
+        }
         let client = if self.allowed.contains(url) {
             &self.unguarded
         } else {
@@ -128,7 +142,7 @@ impl Outbound {
         };
         client.as_ref().ok_or_else(|| {
             let message = format!("{who} cannot be called: this machine has no root certificates (ca-certificates)");
-            Error::new(ErrorKind::Unavailable, message)
+            Error::new(ErrorKind::Unavailable, message).not_applied()
         })
     }
 }
@@ -147,25 +161,6 @@ pub(crate) fn below(base: &Url, segments: &[&str]) -> Url {
         path.pop_if_empty().extend(segments);
     }
     url
-}
-
-fn builder() -> ClientBuilder {
-    Client::builder()
-        .user_agent(concat!("switchboard/", env!("CARGO_PKG_VERSION")))
-        .redirect(reqwest::redirect::Policy::none())
-        .retry(reqwest::retry::never())
-        .no_proxy()
-        .referer(false)
-        .connect_timeout(CONNECT_TIME)
-        .pool_idle_timeout(IDLE_TIME)
-        .pool_max_idle_per_host(IDLE_CONNECTIONS_PER_HOST)
-}
-
-fn build(builder: ClientBuilder) -> Option<Client> {
-    builder
-        .build()
-        .inspect_err(|error| tracing::warn!(%error, "no calls to other systems: the client cannot be built"))
-        .ok()
 }
 
 fn wish(response: &Response) -> Option<Duration> {
@@ -189,3 +184,6 @@ async fn read(mut response: Response, who: &str, host: &str) -> Result<Vec<u8>> 
     }
     Ok(body)
 }
+
+#[cfg(test)]
+mod tests;

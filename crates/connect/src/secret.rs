@@ -17,7 +17,8 @@ pub(crate) async fn required(
     name: &SecretName,
     who: &str,
 ) -> Result<SecretString> {
-    match secrets.secret(&TenantScope::of_tenant(tenant), name).await? {
+    // Nothing is sent yet.
+    match secrets.secret(&TenantScope::of_tenant(tenant), name).await.map_err(Error::not_applied)? {
         Some(secret) if !secret.expose_secret().is_empty() => Ok(secret),
         Some(_) => Err(Error::new(ErrorKind::Invalid, format!("the secret `{name}` for {who} is empty"))),
         None => Err(Error::new(ErrorKind::Invalid, format!("the secret `{name}` for {who} is not there"))),

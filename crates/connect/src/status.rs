@@ -1,10 +1,10 @@
 //! Outages that another system knows.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use reqwest::{Method, header::AUTHORIZATION};
-use serde::Deserialize;
+use serde::{Deserialize, de::IgnoredAny};
 use switchboard_core::{
     error::{Error, ErrorKind, Result},
     ids::{SecretName, ServiceId},
@@ -15,7 +15,7 @@ use switchboard_core::{
 };
 
 use crate::{
-    breaker::Breakers,
+    breaker::{Breakers, Rests},
     outbound::{Outbound, Request, base_url, below},
     secret,
 };
@@ -39,11 +39,11 @@ pub struct HttpStatus {
 #[derive(Deserialize)]
 struct WireReport {
     #[serde(default)]
-    outages: Vec<WireOutage>,
+    outages: Option<Vec<WireOutage>>,
     #[serde(default)]
-    known_issues: Vec<WireOutage>,
+    known_issues: Option<Vec<WireOutage>>,
     #[serde(default)]
-    overall_health: Untrusted<String>,
+    overall_health: Option<Untrusted<String>>,
 }
 
 #[derive(Deserialize)]
@@ -58,12 +58,17 @@ struct WireOutage {
 #[serde(try_from = "String")]
 struct OutageId(String);
 
+/// An object, for whether anything is in it.
+#[derive(Deserialize)]
+struct AnyObject(BTreeMap<String, IgnoredAny>);
+
 impl Closed for WireReport {}
+impl Closed for AnyObject {}
 
 impl HttpStatus {
     /// A source that is called through `outbound` with tokens from `secrets`.
     pub fn new(outbound: Arc<Outbound>, secrets: Arc<dyn Secrets>, clock: Arc<dyn Clock>) -> Self {
-        Self { outbound, secrets, breakers: Breakers::new(clock) }
+        Self { outbound, secrets, breakers: Breakers::new(clock, Rests::Even) }
     }
 
     async fn ask(
@@ -90,11 +95,21 @@ impl HttpStatus {
             reads_body: true,
             time: TIME,
         };
-        let report: WireReport = self.outbound.send(request).await?.success()?.json()?;
+        let answer = self.outbound.send(request).await?.success()?;
+        let report: WireReport = answer.json()?;
+        let is_bare = report.outages.is_none() && report.known_issues.is_none() && report.overall_health.is_none();
+        if is_bare && !answer.json::<AnyObject>()?.0.is_empty() {
+            // An error that comes with a success, most likely, and no report that all is well.
+            return Err(Error::new(
+                ErrorKind::BadAnswer,
+                format!("{WHO} answered with none of the fields of a report"),
+            ));
+        }
+        let all = |outages: Option<Vec<WireOutage>>| outages.into_iter().flatten().map(Outage::from).collect();
         let report = StatusReport {
-            outages: report.outages.into_iter().map(Outage::from).collect(),
-            known_issues: report.known_issues.into_iter().map(Outage::from).collect(),
-            overall_health: cut(&report.overall_health, HEALTH_CHARS),
+            outages: all(report.outages),
+            known_issues: all(report.known_issues),
+            overall_health: report.overall_health.map(|health| cut(&health, HEALTH_CHARS)).unwrap_or_default(),
         };
         Ok(report.only(services))
     }

@@ -19,14 +19,16 @@ use sha2::Sha256;
 use switchboard_core::{
     error::{Error, ErrorKind, Result},
     ids::{CorrelationId, DecisionId, SecretName, TeamId, TicketId},
-    ports::{Clock, Desk, DeskReceipt, DeskUpdate, Secrets},
-    tenants::{DeskConfig, Tenant},
+    ports::{Clock, Desk, DeskReceipt, DeskUpdate, Repeats, Secrets},
+    tenants::{DeskConfig, Tenant, WebhookRepeats},
     tickets::PriorityLevel,
     time::Timestamp,
 };
 
+use url::Url;
+
 use crate::{
-    outbound::{Outbound, Request, base_url},
+    outbound::{Answer, Outbound, Request, base_url},
     secret,
 };
 
@@ -40,7 +42,8 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 );
 
 /// Sends each decision as a web hook. `webhook-id` is the decision's id and the body is the same in every repetition, so
-/// that the receiver, who must remember the ids, sees one effect.
+/// that the receiver, who must remember the ids, sees one effect. Of a receiver that does not, the tenant says so
+/// (`repeats`), and where it can be asked instead (`look_up`).
 pub struct WebhookDesk {
     outbound: Arc<Outbound>,
     secrets: Arc<dyn Secrets>,
@@ -51,6 +54,31 @@ impl WebhookDesk {
     /// A desk that calls through `outbound` and signs with secrets from `secrets`.
     pub fn new(outbound: Arc<Outbound>, secrets: Arc<dyn Secrets>, clock: Arc<dyn Clock>) -> Self {
         Self { outbound, secrets, clock }
+    }
+
+    /// A call signed with the tenant's secret.
+    async fn call(
+        &self,
+        tenant: &Tenant,
+        name: &SecretName,
+        method: Method,
+        url: Url,
+        id: &str,
+        body: Option<Vec<u8>>,
+    ) -> Result<Answer> {
+        let secret = secret::required(self.secrets.as_ref(), tenant, name, WHO).await?;
+        let key = key(name, &secret)?;
+        // The time of this attempt: receivers refuse what is older than some minutes.
+        let seconds = (self.clock.now().as_millis() / 1000).to_string();
+        let signature = signature(&key, id, &seconds, body.as_deref().unwrap_or_default());
+        let headers = vec![
+            header("webhook-id", id)?,
+            header("webhook-timestamp", &seconds)?,
+            header("webhook-signature", &signature)?,
+        ];
+        let request =
+            Request { method, url, who: WHO, credential: Some(name), headers, body, reads_body: false, time: TIME };
+        self.outbound.send(request).await
     }
 }
 
@@ -84,32 +112,10 @@ struct Data<'a> {
 #[async_trait]
 impl Desk for WebhookDesk {
     async fn update(&self, tenant: &Tenant, update: &DeskUpdate) -> Result<DeskReceipt> {
-        let DeskConfig::Webhook { url, secret: name } = &tenant.config.desk else {
-            return Err(Error::new(ErrorKind::Invalid, "the tenant has no web hook configured"));
-        };
+        let DeskConfig::Webhook { url, secret: name, .. } = &tenant.config.desk else { return Err(no_web_hook()) };
         let url = base_url(url, WHO)?;
-        let secret = secret::required(self.secrets.as_ref(), tenant, name, WHO).await?;
-        let key = key(name, &secret)?;
-        let body = body(update)?;
         let id = update.decision_id.as_str();
-        // The time of this attempt: receivers refuse what is older than some minutes.
-        let seconds = (self.clock.now().as_millis() / 1000).to_string();
-        let headers = vec![
-            header("webhook-id", id)?,
-            header("webhook-timestamp", &seconds)?,
-            header("webhook-signature", &signature(&key, id, &seconds, &body))?,
-        ];
-        let request = Request {
-            method: Method::POST,
-            url,
-            who: WHO,
-            credential: Some(name),
-            headers,
-            body: Some(body),
-            reads_body: false,
-            time: TIME,
-        };
-        let answer = self.outbound.send(request).await?;
+        let answer = self.call(tenant, name, Method::POST, url, id, Some(body(update)?)).await?;
         if answer.status == 409 {
             // Receivers say so while another delivery of the same id is still in work.
             return Err(Error::new(ErrorKind::Unavailable, "the web hook cannot take this now (409)"));
@@ -117,6 +123,37 @@ impl Desk for WebhookDesk {
         let answer = answer.success()?;
         Ok(DeskReceipt { text: format!("web hook took decision {id} ({})", answer.status) })
     }
+
+    fn repeats(&self, tenant: &Tenant) -> Repeats {
+        match &tenant.config.desk {
+            DeskConfig::Webhook { repeats: WebhookRepeats::Never, look_up: Some(_), .. } => Repeats::LookFirst,
+            DeskConfig::Webhook { repeats: WebhookRepeats::Never, look_up: None, .. } => Repeats::Never,
+            _ => Repeats::Safe,
+        }
+    }
+
+    async fn look_up(&self, tenant: &Tenant, update: &DeskUpdate) -> Result<Option<DeskReceipt>> {
+        let DeskConfig::Webhook { look_up: Some(template), secret: name, .. } = &tenant.config.desk else {
+            return Err(Error::new(ErrorKind::Internal, "the web hook has no look_up configured"));
+        };
+        let id = update.decision_id.as_str();
+        // An id has letters, digits and underscores only.
+        let url = base_url(&template.replace("{key}", id), WHO)?;
+        let answer = self.call(tenant, name, Method::GET, url, id, None).await?;
+        match answer.status {
+            200 => Ok(Some(DeskReceipt { text: format!("web hook says that it took decision {id}") })),
+            404 => Ok(None),
+            201..=299 => {
+                let message = format!("{WHO} answered a look-up with {}, where 200 says yes and 404 no", answer.status);
+                Err(Error::new(ErrorKind::BadAnswer, message).not_applied())
+            }
+            _ => answer.success().map(|_| None),
+        }
+    }
+}
+
+fn no_web_hook() -> Error {
+    Error::new(ErrorKind::Invalid, "the tenant has no web hook configured")
 }
 
 fn body(update: &DeskUpdate) -> Result<Vec<u8>> {

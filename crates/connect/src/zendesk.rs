@@ -110,7 +110,8 @@ impl Desk for ZendeskDesk {
             }
         }
         let message = format!("zendesk ticket {ticket} was changed by others {TRIES} times during the update");
-        Err(Error::new(ErrorKind::Unavailable, message))
+        // Each write was refused.
+        Err(Error::new(ErrorKind::Unavailable, message).not_applied())
     }
 }
 
@@ -124,7 +125,7 @@ impl Place<'_> {
     async fn read(&self) -> Result<TicketState> {
         let answer = self.call(Method::GET, self.ticket_url(), None).await?;
         let TicketAnswer { ticket } = self.known(answer)?.json()?;
-        self.is_ours(ticket.id)?;
+        self.is_ours(ticket.id).map_err(Error::not_applied)?;
         Ok(ticket)
     }
 
@@ -143,7 +144,7 @@ impl Place<'_> {
             }
         }
         let message = format!("zendesk lists more than {COMMENT_PAGES} pages of comments for ticket {}", self.ticket);
-        Err(Error::new(ErrorKind::BadAnswer, message))
+        Err(Error::new(ErrorKind::BadAnswer, message).not_applied())
     }
 
     async fn write(&self, update: &DeskUpdate, group: u64, marker: &str, state: &TicketState) -> Result<Written> {
@@ -163,7 +164,12 @@ impl Place<'_> {
         }
         let written: WrittenAnswer = self.known(answer)?.json()?;
         self.is_ours(written.ticket.id)?;
-        Ok(Written::Done)
+        // A success without effect would be taken for done for ever.
+        if written.has_note(marker) || self.has_note(marker).await? {
+            return Ok(Written::Done);
+        }
+        let message = format!("zendesk says that ticket {} is updated, and our note is not there", self.ticket);
+        Err(Error::new(ErrorKind::BadAnswer, message))
     }
 
     async fn call(&self, method: Method, url: Url, body: Option<Vec<u8>>) -> Result<Answer> {

@@ -3,6 +3,7 @@
 //! A rule is a function from the [`Workspace`] to its violations, so a test feeds it a made-up workspace. To add one,
 //! write the function in the file of its group, a test that sees it catch something, and a line in [`RULES`].
 
+mod asvs;
 mod direction;
 mod layout;
 mod lock_files;
@@ -32,6 +33,7 @@ const RULES: &[Rule] = &[
     text::values_are_not_unwrapped,
     text::tests_are_not_ignored,
     lock_files::sources_are_public,
+    asvs::the_table_is_whole_and_true,
 ];
 
 /// A place that breaks a rule, and what to do about it.

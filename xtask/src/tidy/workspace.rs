@@ -16,6 +16,8 @@ use crate::project::Project;
 pub(crate) struct Workspace {
     /// Every file that is text written by a person, and the lock files.
     pub(crate) files: Vec<File>,
+    /// The paths of all pages of text.
+    pub(crate) pages: Vec<String>,
     /// Every package of the dependency graph by its id, the workspace's own included.
     pub(crate) packages: BTreeMap<String, Package>,
 }
@@ -48,6 +50,8 @@ pub(crate) struct Dependency {
     pub(crate) for_build_script: bool,
 }
 
+/// A page that rules look into; other pages are text for people.
+const PAGES: &[&str] = &["asvs.md"];
 const EXTENSIONS: &[&str] = &["rs", "ts", "tsx", "js", "mjs", "css", "html", "py", "sh", "sql", "toml"];
 const LOCK_FILES: &[&str] = &["Cargo.lock", "package-lock.json"];
 const MADE_BY_TOOLS: &[&str] = &["target", "node_modules", "dist"];
@@ -67,7 +71,7 @@ impl Workspace {
     #[cfg(test)]
     pub(crate) fn of_files(files: &[(&str, &str)]) -> Self {
         let files = files.iter().map(|(path, text)| File::new((*path).to_owned(), (*text).to_owned()));
-        Self { files: files.collect(), packages: BTreeMap::new() }
+        Self { files: files.collect(), ..Self::default() }
     }
 
     /// The file at `path`, if there is one.
@@ -88,7 +92,12 @@ impl Workspace {
             let kind = entry.file_type()?;
             if kind.is_dir() && !name.starts_with('.') && !MADE_BY_TOOLS.contains(&name.as_str()) {
                 self.read_folder(&entry.path(), &format!("{path}/"))?;
-            } else if kind.is_file() && is_read(&name) {
+                continue;
+            }
+            if kind.is_file() && name.ends_with(".md") {
+                self.pages.push(path.clone());
+            }
+            if kind.is_file() && is_read(&name) {
                 let text = fs::read_to_string(entry.path()).with_context(|| format!("reading {path}"))?;
                 self.files.push(File::new(path, text));
             }
@@ -155,7 +164,7 @@ impl File {
 
 fn is_read(name: &str) -> bool {
     let extension = name.rsplit_once('.').map_or("", |(_, extension)| extension);
-    EXTENSIONS.contains(&extension) || LOCK_FILES.contains(&name)
+    EXTENSIONS.contains(&extension) || LOCK_FILES.contains(&name) || PAGES.contains(&name)
 }
 
 fn text<'a>(value: &'a Value, key: &str) -> Result<&'a str> {

@@ -1,3 +1,6 @@
+pub(crate) mod iana;
+
+use proptest::prelude::*;
 use url::{Host, Url};
 
 use super::*;
@@ -150,5 +153,42 @@ fn what_is_no_address_is_left_to_the_resolver_or_refused_by_the_parser() {
         ["localhost", "localhost.", "127.0.0.1.nip.io", "metadata.google.internal", "1.2.3.4.5", "256.1.1.1", "[::1"]
     {
         assert_eq!(verdict(host), None, "{host}");
+    }
+}
+
+/// An address anywhere, or in or right beside an entry of a registry, where mistakes are.
+fn any_address() -> impl Strategy<Value = IpAddr> {
+    let v4 = |number: u128| IpAddr::V4(Ipv4Addr::from(u32::try_from(number & 0xffff_ffff).unwrap_or(0)));
+    let near = |registry: &'static [(&'static str, u32, bool)], bits: u32| {
+        (0..registry.len(), any::<u128>(), 0..6_u8).prop_map(move |(n, random, place)| {
+            let (first, last) = iana::bounds(&registry[n], bits);
+            match place {
+                0 => first,
+                1 => last,
+                2 => first.wrapping_sub(1),
+                3 => last.wrapping_add(1),
+                _ => first + random % (last - first).saturating_add(1),
+            }
+        })
+    };
+    let near_v4 = near(iana::IPV4, 32).boxed();
+    prop_oneof![
+        any::<u32>().prop_map(|number| IpAddr::V4(number.into())),
+        near_v4.clone().prop_map(v4),
+        any::<u128>().prop_map(iana::v6),
+        any::<u128>().prop_map(|number| iana::v6(number >> 3 | 1 << 125)),
+        near(iana::IPV6, 128).prop_map(iana::v6),
+        near_v4.clone().prop_map(|number| iana::v6(0xffff << 32 | number & 0xffff_ffff)),
+        near_v4.prop_map(|number| iana::v6(0x0064_ff9b << 96 | number & 0xffff_ffff)),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 50_000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_rule_agrees_with_the_registries(address in any_address()) {
+        let expected = iana::is_globally_reachable(address) && !iana::is_refused_all_the_same(address);
+        prop_assert_eq!(is_public(address), expected, "{}", address);
     }
 }

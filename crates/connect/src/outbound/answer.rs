@@ -16,6 +16,8 @@ pub struct Answer {
     pub(super) body: Untrusted<Vec<u8>>,
     pub(super) who: String,
     pub(super) credential: Option<SecretName>,
+    /// Whether the call was one that changes nothing.
+    pub(super) only_reads: bool,
 }
 
 /// Where a body stopped being the JSON that was expected.
@@ -29,7 +31,8 @@ impl Closed for NotTheJson {}
 impl Answer {
     /// The answer if its status is a success, else what the status means: `Refused` (of the credentials, or any other
     /// status of 400 to 499), `Conflict` for 409, `Timeout` for 408, `Throttled` for 425 and 429, `Unavailable` from 500
-    /// on. `Throttled` and `Unavailable` carry the wish of `Retry-After`.
+    /// on. `Throttled` and `Unavailable` carry the wish of `Retry-After`. A status of 400 to 499 says that nothing was done,
+    /// except 408.
     pub fn success(self) -> Result<Self> {
         let Self { status, who, .. } = &self;
         let error = |kind, words: &str| Err(Error::new(kind, format!("{who} {words} ({status})")));
@@ -52,8 +55,10 @@ impl Answer {
             _ => error(ErrorKind::BadAnswer, "answered with a status that makes no sense"),
         };
         outcome.map_err(|error| match (error.kind(), self.retry_after) {
-            (ErrorKind::Throttled | ErrorKind::Unavailable, Some(wish)) => error.with_retry(Retry::After(wish)),
-            _ => error,
+            (ErrorKind::Throttled | ErrorKind::Unavailable, Some(wish)) => {
+                self.certain(error.with_retry(Retry::After(wish)))
+            }
+            _ => self.certain(error),
         })
     }
 
@@ -64,12 +69,19 @@ impl Answer {
             if bytes.trim_ascii_start().starts_with(b"[") {
                 return Err(NotTheJson { line: 1, column: 1 });
             }
-            serde_json::from_slice(bytes).map_err(|error| NotTheJson { line: error.line(), column: error.column() })
+            // What is skipped must be text as well: a body that was cut is not to be trusted in its other parts.
+            let text = std::str::from_utf8(bytes).map_err(|_| NotTheJson { line: 1, column: 1 })?;
+            serde_json::from_str(text).map_err(|error| NotTheJson { line: error.line(), column: error.column() })
         });
         read.map_err(|NotTheJson { line, column }| {
             let message = format!("{} answered something unexpected at line {line}, column {column}", self.who);
-            Error::new(ErrorKind::BadAnswer, message)
+            self.certain(Error::new(ErrorKind::BadAnswer, message))
         })
+    }
+
+    /// What a call that only reads has surely not done.
+    fn certain(&self, error: Error) -> Error {
+        if self.only_reads { error.not_applied() } else { error }
     }
 }
 
@@ -84,6 +96,7 @@ mod tests {
             body: Untrusted::new(body.as_bytes().to_vec()),
             who: "the source".to_owned(),
             credential: Some("crm_token".parse().unwrap()),
+            only_reads: false,
         }
     }
 

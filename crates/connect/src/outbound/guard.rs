@@ -1,4 +1,8 @@
-use std::{io, net::SocketAddr};
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+    pin::Pin,
+};
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use rustls::CertificateError;
@@ -6,6 +10,11 @@ use switchboard_core::error::{Error, ErrorKind, Result};
 use url::{Host, Url};
 
 use crate::address::is_public;
+
+/// The only port below [`FREE_PORTS`] that is called without the operator's leave.
+const HTTPS_PORT: u16 = 443;
+/// From here on any port may serve https; the ones below belong to other protocols.
+const FREE_PORTS: u16 = 1024;
 
 /// Why a name gives no address to connect to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -16,15 +25,34 @@ pub(super) enum NameTrouble {
     Unknown,
 }
 
+/// What a lookup finds, when it is done.
+pub(super) type Found = Pin<Box<dyn Future<Output = io::Result<Vec<SocketAddr>>> + Send>>;
+
+/// Where names are looked up.
+pub(super) trait Lookup: Send + Sync + 'static {
+    /// All addresses of `name`, with any port.
+    fn lookup(&self, name: String) -> Found;
+}
+
+/// The system's resolver.
+pub(super) struct SystemLookup;
+
+impl Lookup for SystemLookup {
+    fn lookup(&self, name: String) -> Found {
+        Box::pin(async move { Ok(tokio::net::lookup_host((name, 0)).await?.collect()) })
+    }
+}
+
 /// Resolves names and gives only public addresses: what is connected to is what was checked, also when the name's owner
 /// answers differently each time.
-pub(super) struct GuardedResolver;
+pub(super) struct GuardedResolver<L>(pub(super) L);
 
-impl Resolve for GuardedResolver {
+impl<L: Lookup> Resolve for GuardedResolver<L> {
     fn resolve(&self, name: Name) -> Resolving {
+        let found = self.0.lookup(name.as_str().to_owned());
         Box::pin(async move {
-            let found = tokio::net::lookup_host((name.as_str(), 0)).await.map_err(|_| NameTrouble::Unknown)?;
-            let public = public_only(found)?;
+            let found = found.await.map_err(|_| NameTrouble::Unknown)?;
+            let public = public_only(found.into_iter())?;
             Ok(Box::new(public.into_iter()) as Addrs)
         })
     }
@@ -46,13 +74,41 @@ pub(super) fn check_url(url: &Url, who: &str) -> Result<()> {
         let message = format!("{who} must be called by https; to allow http, add `{host}` to outbound.allow_hosts");
         return Err(Error::new(ErrorKind::Invalid, message));
     }
-    let is_refused = match url.host() {
-        Some(Host::Ipv4(address)) => !is_public(address.into()),
-        Some(Host::Ipv6(address)) => !is_public(address.into()),
-        Some(Host::Domain(_)) => false,
-        None => true,
+    if !may_be_public(url) {
+        return Err(not_public(who, host));
+    }
+    match url.port_or_known_default() {
+        Some(HTTPS_PORT | FREE_PORTS..) => Ok(()),
+        port => {
+            let port = port.unwrap_or_default();
+            let message = format!(
+                "{who} is at port {port}, where no https is expected; to allow it, add `{host}:{port}` to \
+                 outbound.allow_hosts"
+            );
+            Err(Error::new(ErrorKind::Invalid, message))
+        }
+    }
+}
+
+/// Whether the host is a public address, or a name, which shows only when it is resolved.
+pub(super) fn may_be_public(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Ipv4(address)) => is_public(IpAddr::V4(address)),
+        Some(Host::Ipv6(address)) => is_public(IpAddr::V6(address)),
+        Some(Host::Domain(name)) => is_name(name),
+        None => false,
+    }
+}
+
+/// Whether this can be the name of a machine; one dot may stand at its end.
+fn is_name(name: &str) -> bool {
+    let is_label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+            && !label.starts_with('-')
+            && !label.ends_with('-')
     };
-    if is_refused { Err(not_public(who, host)) } else { Ok(()) }
+    name.len() <= 254 && name.strip_suffix('.').unwrap_or(name).split('.').all(is_label)
 }
 
 fn not_public(who: &str, host: &str) -> Error {
@@ -77,7 +133,9 @@ pub(super) fn trouble(error: &reqwest::Error, who: &str, host: &str) -> Error {
         (false, None) => ("broke off", "the connection ended".to_owned()),
         (false, Some(cause)) => ("broke off", cause.words()),
     };
-    Error::new(ErrorKind::Unavailable, format!("{who} at `{host}` {happened}: {words}"))
+    let told = Error::new(ErrorKind::Unavailable, format!("{who} at `{host}` {happened}: {words}"));
+    // Name, connection and handshake come before the request is written.
+    if error.is_connect() { told.not_applied() } else { told }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

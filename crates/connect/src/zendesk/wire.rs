@@ -1,6 +1,7 @@
 //! The parts of Zendesk's answers that are used. Words of people stay untrusted.
 
 use serde::Deserialize;
+use serde_json::Value;
 use switchboard_core::untrusted::{Closed, Untrusted};
 
 /// `GET /api/v2/tickets/{id}.json`.
@@ -21,6 +22,9 @@ pub(super) struct TicketState {
 #[derive(Deserialize)]
 pub(super) struct WrittenAnswer {
     pub(super) ticket: WrittenTicket,
+    /// What the write has done, step by step; many forms, of which one is looked for.
+    #[serde(default)]
+    audit: Untrusted<Value>,
 }
 
 #[derive(Deserialize)]
@@ -84,6 +88,17 @@ impl Comment {
     pub(super) fn is_note_with(&self, marker: &str) -> bool {
         let has_line = |text: &Untrusted<String>| text.read_as(|text| text.lines().any(|line| line.trim() == marker));
         !self.public && (has_line(&self.body) || has_line(&self.plain_body))
+    }
+}
+
+impl WrittenAnswer {
+    /// Whether the write's own record has an internal note with that line.
+    pub(super) fn has_note(&self, marker: &str) -> bool {
+        let has_line = |event: &Value| {
+            let body = event["body"].as_str().unwrap_or_default();
+            event["public"] != true && body.lines().any(|line| line.trim() == marker)
+        };
+        self.audit.read_as(|audit| audit["events"].as_array().is_some_and(|events| events.iter().any(has_line)))
     }
 }
 

@@ -62,7 +62,7 @@ impl Observed for zendesk::Setup {
     }
 }
 
-fn break_next(server: &Server, way: Breakage) -> bool {
+pub(crate) fn break_next(server: &Server, way: Breakage) -> bool {
     server.next_write(match way {
         Breakage::BusyBefore => Fault::status(503),
         Breakage::LostBefore => Fault::Drop,

@@ -1,9 +1,11 @@
 //! The adapters against doubles of the systems that they talk to.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod breaker_desk;
 mod common;
 mod customers;
 mod desk_contract;
+mod lying;
 mod outbound;
 mod source_contracts;
 mod status;

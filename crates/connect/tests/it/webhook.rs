@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use switchboard_connect::WebhookDesk;
 use switchboard_core::{
     error::{ErrorKind, Result},
-    ports::{Desk, DeskReceipt, DeskUpdate},
+    ports::{Desk, DeskReceipt, DeskUpdate, Repeats},
     tenants::Tenant,
 };
 use switchboard_testkit::{
@@ -32,13 +32,21 @@ impl Setup {
         Self { double, desk, tenant, clock }
     }
 
-    async fn send(&self, update: &DeskUpdate) -> Result<DeskReceipt> {
+    pub(crate) async fn send(&self, update: &DeskUpdate) -> Result<DeskReceipt> {
         self.desk.update(&self.tenant, update).await
     }
 }
 
-fn tenant(url: &str) -> Tenant {
+pub(crate) fn tenant(url: &str) -> Tenant {
     tenant_with(|config| config["desk"] = json!({"kind": "webhook", "url": url, "secret": "token"}))
+}
+
+/// One whose receiver does not remember, and perhaps can be asked.
+pub(crate) fn tenant_that(url: &str, look_up: Option<&str>) -> Tenant {
+    tenant_with(|config| {
+        config["desk"] =
+            json!({"kind": "webhook", "url": url, "secret": "token", "repeats": "never", "look_up": look_up});
+    })
 }
 
 fn update() -> DeskUpdate {
@@ -162,4 +170,50 @@ async fn an_address_within_the_operators_network_is_refused() {
         check_error(&desk.update(&tenant(&url), &update()).await.unwrap_err(), ErrorKind::Invalid, &url);
     }
     assert_eq!(setup.double.connections(), 0);
+}
+
+#[tokio::test]
+async fn what_may_be_repeated_is_the_tenants_word() {
+    let setup = Setup::new().await;
+    let url = setup.double.hook_url();
+    let template = format!("{url}/{{key}}");
+    assert_eq!(setup.desk.repeats(&setup.tenant), Repeats::Safe);
+    assert_eq!(setup.desk.repeats(&tenant_that(&url, Some(&template))), Repeats::LookFirst);
+    assert_eq!(setup.desk.repeats(&tenant_that(&url, None)), Repeats::Never);
+}
+
+#[tokio::test]
+async fn a_look_up_is_signed_and_says_what_the_receiver_knows() {
+    let setup = Setup::new().await;
+    let template = format!("{}/{{key}}", setup.double.hook_url());
+    let tenant = tenant_that(&setup.double.hook_url(), Some(&template));
+    let (seen, unseen) = (update(), desk_update(&parsed("T-1"), 2));
+    setup.double.next(Fault::ApplyThenDrop);
+    assert!(setup.desk.update(&tenant, &seen).await.unwrap_err().may_have_applied());
+    let receipt = setup.desk.look_up(&tenant, &seen).await.unwrap().unwrap();
+    assert_eq!(receipt.text, format!("web hook says that it took decision {}", seen.decision_id));
+    assert_eq!(setup.desk.look_up(&tenant, &unseen).await.unwrap(), None);
+    assert_eq!((setup.double.effects().len(), setup.double.refused()), (1, 0));
+}
+
+#[tokio::test]
+async fn a_look_up_that_is_no_answer_is_an_error_and_never_a_no() {
+    let setup = Setup::new().await;
+    let template = format!("{}/{{key}}", setup.double.hook_url());
+    let tenant = tenant_that(&setup.double.hook_url(), Some(&template));
+    for (status, kind) in [
+        (204, ErrorKind::BadAnswer),
+        (301, ErrorKind::BadAnswer),
+        (401, ErrorKind::Refused),
+        (410, ErrorKind::Refused),
+        (429, ErrorKind::Throttled),
+        (503, ErrorKind::Unavailable),
+    ] {
+        setup.double.next(Fault::status(status));
+        let error = setup.desk.look_up(&tenant, &update()).await.unwrap_err();
+        check_error(&error, kind, &status.to_string());
+        assert!(!error.may_have_applied(), "{status}");
+    }
+    let error = setup.desk.look_up(&setup.tenant, &update()).await.unwrap_err();
+    check_error(&error, ErrorKind::Internal, "nothing to ask");
 }

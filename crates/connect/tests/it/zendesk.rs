@@ -21,7 +21,7 @@ use switchboard_testkit::{
 
 use crate::common::{SECRET, body_faults, busy, check_error, check_wish, common_faults, outbound, secrets};
 
-const EMAIL: &str = "bot@example.com";
+pub(crate) const EMAIL: &str = "bot@example.com";
 const SUPPORT: u64 = 22;
 const TICKET: u64 = 4711;
 
@@ -40,7 +40,7 @@ impl Setup {
         Self { double, desk, tenant }
     }
 
-    async fn send(&self, update: &DeskUpdate) -> Result<DeskReceipt> {
+    pub(crate) async fn send(&self, update: &DeskUpdate) -> Result<DeskReceipt> {
         self.desk.update(&self.tenant, update).await
     }
 
@@ -48,12 +48,12 @@ impl Setup {
         self.double.ticket(TICKET)
     }
 
-    fn notes(&self) -> usize {
+    pub(crate) fn notes(&self) -> usize {
         self.double.notes_with(TICKET, &marker())
     }
 }
 
-fn tenant(url: &str, support: u64) -> Tenant {
+pub(crate) fn tenant(url: &str, support: u64) -> Tenant {
     tenant_with(|config| {
         config["teams"][0]["desk_group"] = "11".into();
         config["teams"][1]["desk_group"] = support.to_string().into();
@@ -62,7 +62,7 @@ fn tenant(url: &str, support: u64) -> Tenant {
     })
 }
 
-fn update() -> DeskUpdate {
+pub(crate) fn update() -> DeskUpdate {
     desk_update(&parsed("ZD-4711"), 1)
 }
 

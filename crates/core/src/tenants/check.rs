@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use regex::Regex;
 
 use super::{
-    config::{CustomersConfig, DeskConfig, RuleConditions, ServiceStatusConfig, TenantConfig},
+    config::{CustomersConfig, DeskConfig, RuleConditions, ServiceStatusConfig, TenantConfig, WebhookRepeats},
     recogniser::{self, Recogniser},
 };
 use crate::{
@@ -188,7 +188,12 @@ fn check_places(config: &TenantConfig, mistakes: &mut Mistakes) {
     match &config.desk {
         DeskConfig::None => {}
         DeskConfig::Folder { path } => check_path("/desk/path", path, mistakes),
-        DeskConfig::Webhook { url, .. } => check_url("/desk/url", url, mistakes),
+        DeskConfig::Webhook { url, repeats, look_up, .. } => {
+            check_url("/desk/url", url, mistakes);
+            if let Some(template) = look_up {
+                check_look_up(template, *repeats, mistakes);
+            }
+        }
         DeskConfig::Zendesk { url, email, .. } => {
             check_url("/desk/url", url, mistakes);
             if !email.contains('@') {
@@ -214,6 +219,23 @@ fn check_url(pointer: &str, text: &str, mistakes: &mut Mistakes) {
         });
     if !good {
         mistakes.add(pointer, "must be an http or https URL with a host and without a user");
+    }
+}
+
+fn check_look_up(template: &str, repeats: WebhookRepeats, mistakes: &mut Mistakes) {
+    const POINTER: &str = "/desk/look_up";
+    check_url(POINTER, template, mistakes);
+    // The key must not choose the host, nor be lost in a fragment.
+    let place = |key: &str| url::Url::parse(&template.replace("{key}", key)).ok();
+    let is_good = template.matches("{key}").count() == 1
+        && place("a").zip(place("b")).is_some_and(|(a, b)| {
+            a.host() == b.host() && a.port() == b.port() && (a.path() != b.path() || a.query() != b.query())
+        });
+    if !is_good {
+        mistakes.add(POINTER, "must have {key} once, in its path or query");
+    }
+    if repeats == WebhookRepeats::Safe {
+        mistakes.add(POINTER, "is asked only where `repeats` is `never`; set that or leave this out");
     }
 }
 

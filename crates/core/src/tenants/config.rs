@@ -301,6 +301,17 @@ pub enum ServiceStatusConfig {
     },
 }
 
+/// What a web hook's receiver makes of a delivery that it has seen before.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum WebhookRepeats {
+    /// Nothing, as Standard Webhooks asks: repeating is safe.
+    #[default]
+    Safe,
+    /// The same again: a delivery whose outcome is not known is not repeated unseen.
+    Never,
+}
+
 /// The ticketing system that decisions are written back to.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
@@ -319,6 +330,13 @@ pub enum DeskConfig {
         url: String,
         /// The signing secret's name among the secrets.
         secret: SecretName,
+        /// Whether the receiver drops what it has seen before, told by `webhook-id`.
+        #[serde(default)]
+        repeats: WebhookRepeats,
+        /// Where a receiver that does not can be asked whether it has acted: a URL with `{key}` in its path or query for
+        /// the id. 200 says yes, 404 says no.
+        #[serde(default)]
+        look_up: Option<String>,
     },
     /// Zendesk.
     Zendesk {

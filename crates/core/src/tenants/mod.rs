@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 pub use config::{
     CategoryConfig, CustomersConfig, DeskConfig, EntityConfig, LearningConfig, LevelsConfig, PriorityConfig,
     ReviewConfig, RuleConditions, RuleConfig, ServiceLevelConfig, ServiceStatusConfig, TeamConfig, TenantConfig,
-    WeightsConfig,
+    WebhookRepeats, WeightsConfig,
 };
 pub use recogniser::Recogniser;
 

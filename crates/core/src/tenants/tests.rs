@@ -77,3 +77,41 @@ fn a_pattern_that_would_explode_is_refused() {
     let mistakes = Tenant::from_json(&huge).unwrap_err().to_string();
     assert!(mistakes.starts_with("/entities/0/pattern: "), "{mistakes}");
 }
+
+#[test]
+fn keywords_are_words_and_no_patterns() {
+    let words = |words: &[&str]| recogniser::keywords(&words.iter().map(|&word| word.to_owned()).collect::<Vec<_>>());
+    let pattern = words(&["c++", ".*", "a|b", "[x"]).unwrap();
+    for (text, found) in
+        [("my C++ code", true), ("anything", false), ("a", false), ("a|b", true), ("x", false), ("[x", true)]
+    {
+        assert_eq!(pattern.is_match(text), found, "{text}");
+    }
+}
+
+#[test]
+fn a_look_up_has_its_key_in_path_or_query_and_is_for_receivers_that_forget() {
+    let desk = |repeats: &str, look_up: &str| {
+        let desk = serde_json::json!({
+            "kind": "webhook", "url": "https://desk.example/hook", "secret": "hook", "repeats": repeats, "look_up": look_up,
+        });
+        config(|value| value["desk"] = desk)
+    };
+    for good in ["https://desk.example/hook/{key}", "https://desk.example/seen?id={key}&x=1"] {
+        assert!(Tenant::from_json(&desk("never", good)).is_ok(), "{good}");
+    }
+    for bad in [
+        "https://desk.example/hook",
+        "https://{key}.example/hook",
+        "https://desk.example:{key}/",
+        "https://desk.example/hook#{key}",
+        "https://desk.example/{key}/{key}",
+        "ftp://desk.example/{key}",
+    ] {
+        let error = Tenant::from_json(&desk("never", bad)).unwrap_err().to_string();
+        assert!(error.starts_with("/desk/look_up: "), "{bad}: {error}");
+    }
+    let error = Tenant::from_json(&desk("safe", "https://desk.example/{key}")).unwrap_err().to_string();
+    assert!(error.contains("only where `repeats` is `never`"), "{error}");
+    assert!(Tenant::from_json(&desk("often", "https://desk.example/{key}")).is_err());
+}

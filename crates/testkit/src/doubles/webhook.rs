@@ -10,10 +10,10 @@ use std::{
 use axum::{
     Router,
     body::Bytes,
-    extract::State,
+    extract::{Path, State},
     http::HeaderMap,
     response::{IntoResponse, Response},
-    routing::post,
+    routing::{get, post},
 };
 use base64::{Engine, prelude::BASE64_STANDARD};
 use hmac::{Hmac, KeyInit, Mac};
@@ -27,7 +27,8 @@ use super::{Server, answer, lock};
 const TOLERANCE: Duration = Duration::from_secs(5 * 60);
 
 /// Takes web hooks at `POST /hook`, refuses those that are not signed as they should be, and remembers the others. As a
-/// good receiver it tells repetitions by `webhook-id`: see [`WebhookDouble::effects`].
+/// good receiver it tells repetitions by `webhook-id`: see [`WebhookDouble::effects`]. `GET /hook/{id}`, signed as well, is
+/// 200 when the id was seen and 404 when not.
 pub struct WebhookDouble {
     server: Server,
     state: Arc<Receiver>,
@@ -74,7 +75,8 @@ impl WebhookDouble {
             None => secret.as_bytes().to_vec(),
         };
         let state = Arc::new(Receiver { key, clock, seen: Mutex::default() });
-        let api = Router::new().route("/hook", post(take)).with_state(Arc::clone(&state));
+        let api =
+            Router::new().route("/hook", post(take)).route("/hook/{id}", get(look_up)).with_state(Arc::clone(&state));
         Self { server: Server::start(api).await, state }
     }
 
@@ -119,6 +121,17 @@ async fn take(State(receiver): State<Arc<Receiver>>, headers: HeaderMap, body: B
             seen.deliveries.push(Delivery { id, timestamp, body });
             axum::http::StatusCode::NO_CONTENT.into_response()
         }
+    }
+}
+
+async fn look_up(State(receiver): State<Arc<Receiver>>, Path(asked): Path<String>, headers: HeaderMap) -> Response {
+    match receiver.check(&headers, &[]) {
+        Ok((id, _)) if id == asked => {
+            let status = if lock(&receiver.seen).effects.contains_key(&id) { 200 } else { 404 };
+            answer(status, json!({"id": id}))
+        }
+        Ok(_) => answer(401, json!({"error": "signed for another id"})),
+        Err(why) => answer(401, json!({"error": why})),
     }
 }
 

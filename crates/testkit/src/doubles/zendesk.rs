@@ -199,7 +199,12 @@ async fn update(
         return answer(status, body);
     }
     ticket.updated_at = now;
-    answer(200, json!({"ticket": json_of(id, ticket), "audit": {"id": now}}))
+    let events: Vec<_> = body["ticket"]
+        .get("comment")
+        .map(|comment| json!({"id": now, "type": "Comment", "body": comment["body"], "public": comment["public"]}))
+        .into_iter()
+        .collect();
+    answer(200, json!({"ticket": json_of(id, ticket), "audit": {"id": now, "events": events}}))
 }
 
 /// Makes all of the change or none of it.

@@ -137,7 +137,10 @@ impl Life {
             }
             Step::Lease => {
                 let leased = self.store().lease(100, LONG).await?;
-                let what = leased.iter().map(|leased| format!("{} ", leased.event.id)).collect();
+                // Their order goes by the turn of the lanes, which a step that is taken again is one further in.
+                let mut what: Vec<_> = leased.iter().map(|leased| format!("{} ", leased.event.id)).collect();
+                what.sort();
+                let what = what.concat();
                 self.held.extend(leased.into_iter().map(|leased| (leased.event.detail.ticket_id().clone(), leased)));
                 Ok(what)
             }
