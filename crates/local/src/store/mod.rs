@@ -34,6 +34,7 @@ use tokio::sync::Notify;
 use crate::{
     db::{DataError, Database, Integrity, Role},
     queue,
+    retention::Keeper,
 };
 
 /// Keys that are remembered.
@@ -49,6 +50,8 @@ pub struct SqliteStore {
     /// Rings when a commit has queued events.
     pub(crate) queued: Notify,
     pub(crate) keys: KeyCache,
+    /// What is kept for how long.
+    pub(crate) keeper: Keeper,
     tokens: AtomicU64,
 }
 
@@ -56,15 +59,20 @@ impl SqliteStore {
     /// Opens the file, or makes it, and brings its tables to the newest version. A server also ends the leases of all
     /// processes before it; the caller makes sure that there is one server at a time.
     pub fn open(path: &Path, clock: Arc<dyn Clock>, role: Role) -> Result<Self, DataError> {
-        let (db, epoch) = Database::open(path, role, |connection| match role {
-            Role::Server => queue::begin_epoch(connection, clock.now()),
-            Role::Tool => Ok(0),
+        let (db, epoch) = Database::open(path, role, |connection| {
+            // What is deleted is overwritten: texts of customers do not stay in free pages.
+            connection.pragma_update(None, "secure_delete", true)?;
+            match role {
+                Role::Server => queue::begin_epoch(connection, clock.now()),
+                Role::Tool => Ok(0),
+            }
         })?;
         Ok(Self {
             db,
             clock,
             queued: Notify::new(),
             keys: Cache::new(KEY_CACHE_KEYS),
+            keeper: Keeper::default(),
             tokens: AtomicU64::new(epoch << 32),
         })
     }
