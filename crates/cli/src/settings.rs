@@ -4,7 +4,7 @@ use std::{fs, io, path::Path};
 
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
-use switchboard_core::json::with_nearest;
+use switchboard_core::{json::with_nearest, tenants::Retention};
 use toml::{Table, Value};
 
 /// The annotated defaults.
@@ -17,6 +17,7 @@ pub(crate) struct Settings {
     pub(crate) server: Server,
     pub(crate) log: Log,
     pub(crate) outbound: Outbound,
+    pub(crate) retention: Retention,
 }
 
 #[derive(Debug, Default, Deserialize, PartialEq)]

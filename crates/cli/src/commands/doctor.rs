@@ -8,7 +8,7 @@ use switchboard_core::{
     tenants::{CustomersConfig, DeskConfig, ServiceStatusConfig, Tenant},
 };
 
-use super::{IN_PART, Session};
+use super::{IN_PART, Session, retention};
 use crate::{output, wire::Wired};
 
 struct Finding {
@@ -31,6 +31,7 @@ pub(super) async fn doctor(session: Session) -> Result<ExitCode> {
     let server = if session.data.has_server() { "a server works on it" } else { "no server works on it now" };
     findings.push(Finding::new("server", true, server));
     findings.push(check_queue(&wired).await);
+    findings.extend(check_retention(&session, &wired).await?);
     for id in wired.tenants.list().await? {
         findings.extend(check_tenant(&wired, &id).await?);
     }
@@ -85,6 +86,29 @@ async fn check_queue(wired: &Wired) -> Finding {
         }
         Err(error) => Finding::new("queue", false, error.report()),
     }
+}
+
+async fn check_retention(session: &Session, wired: &Wired) -> Result<Vec<Finding>> {
+    let mut findings = Vec::new();
+    for wiped in wired.store.wiped().await? {
+        if wiped.done_at.is_none() {
+            let id = &wiped.tenant;
+            let detail = format!("its wipe did not come to its end: run `switchboard tenants wipe {id}` again");
+            findings.push(Finding::new(format!("tenant {id}"), false, detail));
+        }
+    }
+    wired.store.set_retention(retention::policy(wired.tenants.as_ref(), session.settings.retention).await);
+    let state = wired.store.retention_state().await?;
+    if state.overdue > 0 {
+        let detail = format!("{} tickets are past their time and kept, because they are not finished", state.overdue);
+        findings.push(Finding::new("retention", false, detail));
+    }
+    // Without a server nobody sweeps, and a server that was off begins by waiting; that mends itself.
+    if state.clock_suspect_since.is_some() && session.data.has_server() {
+        let detail = "the clock has jumped ahead, nothing is deleted for a day; if it is right: `switchboard retention confirm`";
+        findings.push(Finding::new("retention", false, detail));
+    }
+    Ok(findings)
 }
 
 async fn check_tenant(wired: &Wired, id: &TenantId) -> Result<Vec<Finding>> {

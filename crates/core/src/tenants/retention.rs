@@ -111,6 +111,17 @@ impl Default for Retention {
     }
 }
 
+impl Retention {
+    /// Nothing goes by itself.
+    pub const FOREVER: Self = Self {
+        tickets_days: KeepFor::Forever,
+        events_days: KeepFor::Forever,
+        examples_days: KeepFor::Forever,
+        customers_days: KeepFor::Forever,
+        dead_letters_days: KeepFor::Forever,
+    };
+}
+
 /// What a tenant keeps for another time than the server says. What is absent is as the server says.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -161,6 +172,11 @@ impl RetentionPolicy {
             dead_letters_days: own.dead_letters_days.unwrap_or(server.dead_letters_days),
         };
         self.tenants.insert(tenant, rule);
+    }
+
+    /// Keeps everything of a tenant whose configuration cannot be read: what it says is not known.
+    pub fn keep_all(&mut self, tenant: TenantId) {
+        self.tenants.insert(tenant, Retention::FOREVER);
     }
 
     /// The time up to which events of some tenant are to go; later ones are kept by all.

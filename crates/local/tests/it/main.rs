@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failed expectation should stop the test")]
 
 mod contracts;
+mod filled;
+mod keeping;
 mod learning;
 mod maintenance;
 mod path;
@@ -10,3 +12,4 @@ mod reviews;
 mod secrets;
 mod status;
 mod tenants;
+mod transfer;
