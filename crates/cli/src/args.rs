@@ -11,7 +11,7 @@ use switchboard_core::{
 };
 use switchboard_knowledge::eval::Gate;
 
-pub(crate) use keeping::{Backup, Examples, Export, Restore, Retention};
+pub(crate) use keeping::{Backup, Examples, Export, Restore, Retention, Tenants};
 
 /// Routes support tickets: one program, one SQLite file, nothing else.
 ///
@@ -478,35 +478,5 @@ pub(crate) enum Keys {
     Revoke {
         /// The public part: what stands between the second and third `_`.
         id: KeyId,
-    },
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum Tenants {
-    /// List the tenants.
-    List,
-    /// Check configurations and name every mistake.
-    Check {
-        /// A configuration file; all tenants of the data folder when absent.
-        file: Option<PathBuf>,
-    },    /// Remove a tenant with everything of it: tickets, events, examples, customers, keys, models, secrets, configuration. It may
-    /// run beside the server. Backups and exports keep what they have.
-    Wipe {
-        /// The tenant.
-        id: TenantId,
-        /// Do not ask.
-        #[arg(long)]
-        yes: bool,
-        /// Only say what there is to remove.
-        #[arg(long, conflicts_with = "yes")]
-        dry_run: bool,
-        /// Rewrite the database at the end also when it is large and a server works on it, which then cannot write meanwhile.
-        #[arg(long)]
-        rewrite: bool,
-    },
-    /// Let the id of a wiped tenant be used again.
-    Readmit {
-        /// The tenant.
-        id: TenantId,
     },
 }

@@ -128,7 +128,7 @@ mod tests {
         assert_eq!(settings.server.listen, "127.0.0.1:8080");
         assert_eq!(settings.server.shutdown_seconds, 10);
         let table: Table = toml::from_str(DEFAULTS).unwrap();
-        assert_eq!(table.values().filter_map(Value::as_table).map(Table::len).sum::<usize>(), 8);
+        assert_eq!(table.values().filter_map(Value::as_table).map(Table::len).sum::<usize>(), 13);
     }
 
     #[test]

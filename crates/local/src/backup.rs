@@ -31,10 +31,8 @@ pub struct DatabaseCopy {
 /// nothing and brings no tables to a newer version. Until it is closed, the write-ahead log grows by what others write.
 pub(crate) fn open_snapshot(database: &Path) -> Result<Connection> {
     let open = || -> rusqlite::Result<Connection> {
-        let connection = Connection::open_with_flags(
-            database,
-            OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX,
-        )?;
+        let connection =
+            Connection::open_with_flags(database, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
         connection.busy_timeout(BUSY)?;
         connection.execute_batch("BEGIN")?;
         // The transaction begins with its first read.
@@ -92,10 +90,8 @@ fn describe(connection: &Connection) -> rusqlite::Result<DatabaseCopy> {
 /// Checks the whole of a database that nobody has open: its pages, its indexes, its version. Blocks.
 pub fn check_database(path: &Path) -> Result<DatabaseCopy> {
     let check = || -> rusqlite::Result<(Vec<String>, usize)> {
-        let connection = Connection::open_with_flags(
-            path,
-            OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
-        )?;
+        let connection =
+            Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
         let mut statement = connection.prepare("PRAGMA integrity_check")?;
         let messages = statement.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
         Ok((messages, db::version(&connection)?))

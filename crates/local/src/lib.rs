@@ -37,8 +37,8 @@ pub use status::FileStatus;
 pub use store::SqliteStore;
 pub use tenants::FolderTenants;
 pub use transfer::{
-    EXPORT_FORMAT, EXPORT_VERSION, ExportHeader, ExportReader, ImportOptions, ImportRow, Imported, ReadExport, TenantFile,
-    export,
+    EXPORT_FORMAT, EXPORT_VERSION, ExportHeader, ExportReader, ImportOptions, ImportRow, Imported, ReadExport,
+    TenantFile, export,
 };
 pub use wipe::Wiped;
 pub use world::{SystemClock, SystemIds};

@@ -214,7 +214,9 @@ impl SqliteStore {
                     .prepare_cached(&format!(
                         "SELECT event FROM dead_letters WHERE tenant = ?1 AND at <= ?2 LIMIT {AT_ONCE}"
                     ))?
-                    .query_map(params![owner.as_str(), end.as_millis()], |row| crate::store::rows::parsed(row, "event"))?
+                    .query_map(params![owner.as_str(), end.as_millis()], |row| {
+                        crate::store::rows::parsed(row, "event")
+                    })?
                     .collect()
             })
             .await?;
@@ -280,11 +282,7 @@ fn tenants_of(connection: &Connection) -> rusqlite::Result<BTreeSet<TenantId>> {
 }
 
 /// Removes those that are still finished, with all that goes with them.
-fn remove_tickets(
-    connection: &Connection,
-    tenant: &TenantId,
-    tickets: &[(i64, String)],
-) -> rusqlite::Result<usize> {
+fn remove_tickets(connection: &Connection, tenant: &TenantId, tickets: &[(i64, String)]) -> rusqlite::Result<usize> {
     let mut removed = 0;
     for (row, ticket) in tickets {
         let sql = format!("DELETE FROM tickets WHERE id = ?1 AND {FINISHED}");
@@ -312,8 +310,8 @@ fn old_events(
     end: Timestamp,
     after: &str,
 ) -> rusqlite::Result<(Vec<String>, Option<String>)> {
-    let mut statement = connection
-        .prepare_cached("SELECT id, tenant FROM events WHERE id > ?1 AND id < ?2 ORDER BY id LIMIT ?3")?;
+    let mut statement =
+        connection.prepare_cached("SELECT id, tenant FROM events WHERE id > ?1 AND id < ?2 ORDER BY id LIMIT ?3")?;
     let mut rows = statement.query(params![after, first_id_of(end), EVENTS_AT_ONCE])?;
     let (mut old, mut reached, mut looked) = (Vec::new(), None, 0);
     let mut ends: BTreeMap<String, Option<String>> = BTreeMap::new();

@@ -334,8 +334,8 @@ fn check_customer(fields: &Fields) -> Result<(), String> {
 }
 
 fn inner<T: serde::de::DeserializeOwned>(fields: &Fields, name: &str) -> Result<Option<T>, String> {
-    let read = |raw: &Box<RawValue>| serde_json::from_str(raw.get()).map_err(|error| format!("`{name}`: {error}"));
-    fields.get(name).map(read).transpose()
+    let read = |raw: &RawValue| serde_json::from_str(raw.get()).map_err(|error| format!("`{name}`: {error}"));
+    fields.get(name).map(|raw| read(raw)).transpose()
 }
 
 fn same(name: &str, fields: &Fields, inside: &str) -> Result<(), String> {
@@ -433,8 +433,13 @@ mod tests {
             .flat_map(|table| std::iter::once(table.name).chain(table.children.iter().map(|child| child.name)))
             .chain(OTHERS.iter().copied())
             .collect();
-        for table in names(&connection, "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%'") {
-            assert!(known.contains(&table.as_str()), "decide in tables.rs what export, import and wipe do with `{table}`");
+        for table in
+            names(&connection, "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%'")
+        {
+            assert!(
+                known.contains(&table.as_str()),
+                "decide in tables.rs what export, import and wipe do with `{table}`"
+            );
         }
         // `id` is the row's number where it is no event's; `held` is a state of this server alone.
         let left_out = |table: &str, column: &str| {

@@ -161,9 +161,8 @@ impl SqliteStore {
         let stopped = |error| Error::new(ErrorKind::Internal, "rewriting the database stopped").caused_by(error);
         let connection = tokio::task::spawn_blocking(vacuum).await.map_err(stopped)?.map_err(explain)?;
         for _ in 0..EMPTY_TRIES {
-            let busy: i64 = connection
-                .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))
-                .map_err(explain)?;
+            let busy: i64 =
+                connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0)).map_err(explain)?;
             if busy == 0 {
                 return Ok(true);
             }

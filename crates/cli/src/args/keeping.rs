@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Subcommand;
-use switchboard_core::ports::ExampleSource;
+use switchboard_core::{ids::TenantId, ports::ExampleSource};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Backup {
@@ -58,4 +58,35 @@ pub(crate) enum Retention {
     Show,
     /// Say that the clock is right although it has jumped ahead: what is past its time is deleted from now on.
     Confirm,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Tenants {
+    /// List the tenants.
+    List,
+    /// Check configurations and name every mistake.
+    Check {
+        /// A configuration file; all tenants of the data folder when absent.
+        file: Option<PathBuf>,
+    },
+    /// Remove a tenant with everything of it: tickets, events, examples, customers, keys, models, secrets, configuration. It may
+    /// run beside the server. Backups and exports keep what they have.
+    Wipe {
+        /// The tenant.
+        id: TenantId,
+        /// Do not ask.
+        #[arg(long)]
+        yes: bool,
+        /// Only say what there is to remove.
+        #[arg(long, conflicts_with = "yes")]
+        dry_run: bool,
+        /// Rewrite the database at the end also when it is large and a server works on it, which then cannot write meanwhile.
+        #[arg(long)]
+        rewrite: bool,
+    },
+    /// Let the id of a wiped tenant be used again.
+    Readmit {
+        /// The tenant.
+        id: TenantId,
+    },
 }

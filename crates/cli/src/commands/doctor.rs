@@ -91,11 +91,18 @@ async fn check_queue(wired: &Wired) -> Finding {
 async fn check_retention(session: &Session, wired: &Wired) -> Result<Vec<Finding>> {
     let mut findings = Vec::new();
     for wiped in wired.store.wiped().await? {
-        if wiped.done_at.is_none() {
-            let id = &wiped.tenant;
-            let detail = format!("its wipe did not come to its end: run `switchboard tenants wipe {id}` again");
-            findings.push(Finding::new(format!("tenant {id}"), false, detail));
-        }
+        let id = &wiped.tenant;
+        // A training or a file for the desk that was under way may have come to its end after the wipe.
+        let folders = [session.data.tenants(), session.data.models().join("tenants"), session.data.secrets()];
+        let is_back = folders.iter().any(|folder| folder.join(id.as_str()).exists());
+        let what = match (wiped.done_at, is_back) {
+            (None, _) => "its wipe did not come to its end",
+            (Some(_), true) => "it was wiped and has files again",
+            (Some(_), false) => continue,
+        };
+        let detail =
+            format!("{what}: run `switchboard tenants wipe {id}` again, or `switchboard tenants readmit {id}`");
+        findings.push(Finding::new(format!("tenant {id}"), false, detail));
     }
     wired.store.set_retention(retention::policy(wired.tenants.as_ref(), session.settings.retention).await);
     let state = wired.store.retention_state().await?;
@@ -105,7 +112,8 @@ async fn check_retention(session: &Session, wired: &Wired) -> Result<Vec<Finding
     }
     // Without a server nobody sweeps, and a server that was off begins by waiting; that mends itself.
     if state.clock_suspect_since.is_some() && session.data.has_server() {
-        let detail = "the clock has jumped ahead, nothing is deleted for a day; if it is right: `switchboard retention confirm`";
+        let detail =
+            "the clock has jumped ahead, nothing is deleted for a day; if it is right: `switchboard retention confirm`";
         findings.push(Finding::new("retention", false, detail));
     }
     Ok(findings)

@@ -50,8 +50,7 @@ pub(super) async fn run(session: Session, command: args::Retention) -> Result<Ex
     wired.store.set_retention(policy.clone());
     let state = wired.store.retention_state().await?;
     if session.global.json {
-        let tenants: serde_json::Map<_, _> =
-            known.iter().map(|id| (id.to_string(), json!(policy.of(id)))).collect();
+        let tenants: serde_json::Map<_, _> = known.iter().map(|id| (id.to_string(), json!(policy.of(id)))).collect();
         output::json(&json!({
             "server": session.settings.retention, "tenants": tenants,
             "clock_suspect_since": state.clock_suspect_since, "overdue": state.overdue,
@@ -59,7 +58,8 @@ pub(super) async fn run(session: Session, command: args::Retention) -> Result<Ex
         return Ok(ExitCode::SUCCESS);
     }
     let row = |name: &str, rule: &Retention| {
-        let times = [rule.tickets_days, rule.events_days, rule.examples_days, rule.customers_days, rule.dead_letters_days];
+        let times =
+            [rule.tickets_days, rule.events_days, rule.examples_days, rule.customers_days, rule.dead_letters_days];
         std::iter::once(name.to_owned()).chain(times.map(|time| time.to_string())).collect()
     };
     let mut rows: Vec<Vec<String>> = vec![row("(server)", &session.settings.retention)];

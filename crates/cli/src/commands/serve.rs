@@ -114,12 +114,7 @@ fn start_worker(app: App, stopped: watch::Receiver<bool>, grace: Duration) -> Jo
 }
 
 /// Retention and the search for what is unfinished: at the start, then every minute, in bounded steps.
-fn start_sweeper(
-    app: App,
-    store: Arc<SqliteStore>,
-    rule: Retention,
-    stopped: watch::Receiver<bool>,
-) -> JoinHandle<()> {
+fn start_sweeper(app: App, store: Arc<SqliteStore>, rule: Retention, stopped: watch::Receiver<bool>) -> JoinHandle<()> {
     tokio::spawn(async move {
         while !*stopped.borrow() {
             store.set_retention(policy(app.tenants.as_ref(), rule).await);

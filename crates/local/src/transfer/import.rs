@@ -127,7 +127,8 @@ impl<R: BufRead> ExportReader<R> {
             return Err(refused(self.number, "the file is cut off: its last line is missing"));
         }
         let number = self.number;
-        let mut fields: Fields = serde_json::from_slice(&self.line).map_err(|error| refused(number, error.to_string()))?;
+        let mut fields: Fields =
+            serde_json::from_slice(&self.line).map_err(|error| refused(number, error.to_string()))?;
         let kind: String = fields
             .remove("kind")
             .and_then(|kind| serde_json::from_str(kind.get()).ok())

@@ -53,9 +53,9 @@ impl Filled {
             }
             // Jobs are leased in their order, and those of tickets that were left to wait come first.
             let mut leased = store.lease(100, Duration::from_secs(60)).await.unwrap();
-            let mine = leased.iter().position(|one| {
-                one.event.tenant == *scope.tenant() && *one.event.detail.ticket_id() == ticket.id
-            });
+            let mine = leased
+                .iter()
+                .position(|one| one.event.tenant == *scope.tenant() && *one.event.detail.ticket_id() == ticket.id);
             let mine = leased.remove(mine.expect("its job is due"));
             let others: Vec<_> = leased.into_iter().map(|one| one.lease).collect();
             store.release(&others).await.unwrap();
@@ -103,9 +103,8 @@ impl Filled {
         change: SyncChange,
     ) {
         let mut leased = self.store.lease(100, Duration::from_secs(60)).await.unwrap();
-        let mine = leased
-            .iter()
-            .position(|one| one.event.tenant == *scope.tenant() && one.event.detail.ticket_id() == ticket);
+        let mine =
+            leased.iter().position(|one| one.event.tenant == *scope.tenant() && one.event.detail.ticket_id() == ticket);
         let mine = leased.remove(mine.expect("its write-back is due"));
         self.store.release(&leased.into_iter().map(|one| one.lease).collect::<Vec<_>>()).await.unwrap();
         self.store.record_sync(scope, ticket, decision, change, None, &mine.lease).await.unwrap();

@@ -76,12 +76,24 @@ mod tests {
 
     #[test]
     fn nothing_of_an_archive_leaves_the_parts_of_the_data_folder() {
-        for good in ["switchboard.db", "pepper", "tenants/acme/config.json", "models/tenants/acme/active", "secrets/a/b"] {
+        for good in
+            ["switchboard.db", "pepper", "tenants/acme/config.json", "models/tenants/acme/active", "secrets/a/b"]
+        {
             assert!(is_part(good), "{good}");
         }
         for bad in [
-            "", "/etc/passwd", "../x", "tenants/../../x", "tenants//x", "tenants/./x", "server.lock", "models/embedding/x",
-            "tenantsx/y", "tenants\\..\\x", "switchboard.db-wal", "tenants/a\0b",
+            "",
+            "/etc/passwd",
+            "../x",
+            "tenants/../../x",
+            "tenants//x",
+            "tenants/./x",
+            "server.lock",
+            "models/embedding/x",
+            "tenantsx/y",
+            "tenants\\..\\x",
+            "switchboard.db-wal",
+            "tenants/a\0b",
         ] {
             assert!(!is_part(bad), "{bad}");
         }

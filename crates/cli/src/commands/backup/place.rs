@@ -131,7 +131,8 @@ fn finish(root: &Path) -> Result<()> {
         bail!("{} is damaged", commit.display());
     }
     let (staged, aside) = (root.join(STAGED), root.join(&plan.aside));
-    let context = || format!("the restore cannot be finished; mend the cause, then run any command on {}", root.display());
+    let context =
+        || format!("the restore cannot be finished; mend the cause, then run any command on {}", root.display());
     let work = || -> io::Result<()> {
         for part in &plan.parts {
             let new = staged.join(part);

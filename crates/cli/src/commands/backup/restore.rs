@@ -98,7 +98,8 @@ fn run(data: &DataFolder, arguments: &args::Restore, quiet: bool) -> Result<Rest
 /// A name that is free, with the time for people.
 fn aside_name(data: &DataFolder) -> String {
     let time: String = SystemClock::new().now().to_string().chars().filter(char::is_ascii_alphanumeric).collect();
-    let names = std::iter::once(format!("before-restore-{time}")).chain((2..).map(|n| format!("before-restore-{time}-{n}")));
+    let names =
+        std::iter::once(format!("before-restore-{time}")).chain((2..).map(|n| format!("before-restore-{time}-{n}")));
     let mut free = names.filter(|name| !data.root().join(name).exists());
     // invariant: the names have no end
     free.next().unwrap_or_default()

@@ -31,7 +31,9 @@ pub(crate) async fn examples(session: Session, command: Examples) -> Result<Exit
                 output::json(&json!({"source": source, "removed": removed}))?;
             } else {
                 println!("{removed} examples removed.");
-                println!("Models that have learned from them stay in force until `switchboard train --tenant {tenant}`.");
+                println!(
+                    "Models that have learned from them stay in force until `switchboard train --tenant {tenant}`."
+                );
             }
         }
     }

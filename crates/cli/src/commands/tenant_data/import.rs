@@ -189,7 +189,10 @@ fn report(
             Configuration::New | Configuration::Same => {}
         }
         if imported.held > 0 {
-            println!("{} unfinished tickets are held: nobody works on them here, for the old system may.", imported.held);
+            println!(
+                "{} unfinished tickets are held: nobody works on them here, for the old system may.",
+                imported.held
+            );
             println!("Once it does not, run the import again with --resume.");
         }
         if imported.resumed > 0 {

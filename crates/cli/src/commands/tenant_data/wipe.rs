@@ -139,14 +139,18 @@ fn report(
         match rewritten {
             Some(true) => println!("The database was rewritten: no byte of it is left in its files."),
             Some(false) => {
-                println!("Traces may be left in unused parts of the database and in its log: run this again when no server");
+                println!(
+                    "Traces may be left in unused parts of the database and in its log: run this again when no server"
+                );
                 println!("works on the data folder, or with --rewrite.");
             }
             None => {}
         }
         if rewritten.is_some() {
             println!("Backups and exports keep what they have. Nothing can be stored for `{id}` any more;");
-            println!("`switchboard tenants readmit {id}` allows it again. A running server forgets its model at its next start.");
+            println!(
+                "`switchboard tenants readmit {id}` allows it again. A running server forgets its model at its next start."
+            );
         }
     }
     Ok(if rewritten == Some(false) { ExitCode::from(IN_PART) } else { ExitCode::SUCCESS })
