@@ -67,7 +67,7 @@ fn hex(hash: &[u8]) -> String {
 fn is_part(path: &str) -> bool {
     let plain = path.split('/').all(|name| !matches!(name, "" | "." | "..") && !name.contains(['\\', '\0']));
     let is_of = |part: &&str| path == *part || path.strip_prefix(*part).is_some_and(|rest| rest.starts_with('/'));
-    plain && PARTS.iter().any(|part| is_of(&part)) && Path::new(path).is_relative()
+    plain && PARTS.iter().any(is_of) && Path::new(path).is_relative()
 }
 
 #[cfg(test)]

@@ -102,7 +102,7 @@ pub(super) fn has_data(data: &DataFolder) -> bool {
             Err(_) => path.exists(),
         }
     };
-    PARTS.iter().any(|part| is_there(&part))
+    PARTS.iter().any(is_there)
 }
 
 /// Finishes a restore that was killed after it was complete, unless a server does so.
