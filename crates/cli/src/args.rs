@@ -1,4 +1,5 @@
 mod effects;
+mod keeping;
 
 use std::{net::SocketAddr, path::PathBuf};
 
@@ -11,6 +12,8 @@ use switchboard_core::{
     time::Timestamp,
 };
 use switchboard_knowledge::eval::Gate;
+
+pub(crate) use keeping::{Backup, Examples, Export, Restore, Retention, Tenants};
 
 /// Routes support tickets: one program, one SQLite file, nothing else.
 ///
@@ -86,7 +89,7 @@ pub(crate) enum Command {
     /// Make and revoke API keys.
     #[command(subcommand)]
     Keys(Keys),
-    /// Look at tenants.
+    /// Look at tenants, and remove one with everything of it.
     #[command(subcommand)]
     Tenants(Tenants),
     /// Train the tenant's classifier from its configuration, imported history and reviews. The new model is put in force
@@ -101,16 +104,33 @@ pub(crate) enum Command {
         #[arg(long)]
         force: bool,
     },
-    /// Bring labelled tickets of the past in, for the classifier to learn from. They are data only: nothing is routed.
+    /// Bring a tenant in that `switchboard export` wrote, or labelled tickets of the past for the classifier to learn from: those
+    /// are data only, nothing is routed.
     Import {
-        /// The file.
+        /// The file; an export may come from standard input, as `-`.
         file: PathBuf,
-        /// What wrote it. `zendesk` is its JSON export, one ticket a line; its groups are matched with the teams' desk_group.
+        /// What wrote labelled tickets. `zendesk` is its JSON export, one ticket a line; its groups are matched with the teams'
+        /// desk_group. An export of Switchboard is known by its first line.
         #[arg(long, value_enum)]
-        from: HistoryFormat,
+        from: Option<HistoryFormat>,
         #[command(flatten)]
         columns: HistoryColumns,
+        /// Of an export: work on its unfinished tickets from now on. Without, they are held, for the old system may still do so.
+        #[arg(long, conflicts_with = "from")]
+        resume: bool,
     },
+    /// Write everything of a tenant as JSON lines: configuration, tickets, decisions, reviews, events, examples, customers.
+    Export(Export),
+    /// Write one file with everything that a restore needs, while the server runs.
+    Backup(Backup),
+    /// Put a backup into an empty data folder. No server may work on it.
+    Restore(Restore),
+    /// Look at what the classifier learns from beside the configuration, and remove it.
+    #[command(subcommand)]
+    Examples(Examples),
+    /// Show how long data are kept; confirm the clock.
+    #[command(subcommand)]
+    Retention(Retention),
     /// Run stored tickets through a changed configuration or another model, without effects, and show what would change.
     /// Here, --config names the tenant's changed configuration, in JSON or TOML.
     Replay {
@@ -463,16 +483,5 @@ pub(crate) enum Keys {
     Revoke {
         /// The public part: what stands between the second and third `_`.
         id: KeyId,
-    },
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum Tenants {
-    /// List the tenants.
-    List,
-    /// Check configurations and name every mistake.
-    Check {
-        /// A configuration file; all tenants of the data folder when absent.
-        file: Option<PathBuf>,
     },
 }

@@ -4,7 +4,7 @@ use std::{fs, io, path::Path};
 
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
-use switchboard_core::{app::BacklogLimits, json::with_nearest};
+use switchboard_core::{app::BacklogLimits, json::with_nearest, tenants::Retention};
 use toml::{Table, Value};
 
 /// The annotated defaults.
@@ -18,6 +18,7 @@ pub(crate) struct Settings {
     pub(crate) log: Log,
     pub(crate) outbound: Outbound,
     pub(crate) queue: Queue,
+    pub(crate) retention: Retention,
 }
 
 #[derive(Debug, Default, Deserialize, PartialEq)]
@@ -141,7 +142,7 @@ mod tests {
         assert_eq!(settings.server.listen, "127.0.0.1:8080");
         assert_eq!(settings.server.shutdown_seconds, 10);
         let table: Table = toml::from_str(DEFAULTS).unwrap();
-        assert_eq!(table.values().filter_map(Value::as_table).map(Table::len).sum::<usize>(), 10);
+        assert_eq!(table.values().filter_map(Value::as_table).map(Table::len).sum::<usize>(), 15);
     }
 
     #[test]

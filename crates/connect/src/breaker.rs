@@ -158,6 +158,7 @@ fn sign<T>(outcome: &Result<T>) -> Sign {
         | ErrorKind::LeaseLost
         | ErrorKind::StorageFull
         | ErrorKind::Overloaded
+        | ErrorKind::BacklogFull
         | ErrorKind::Internal => Sign::None,
     }
 }

@@ -96,10 +96,18 @@ pub const SUSPECT_LOOK: Duration = Duration::from_secs(5);
 pub const QUEUE_IDLE: Duration = Duration::from_millis(500);
 /// Age after which an unfinished ticket without a job is queued again.
 pub const UNFINISHED_AGE: Duration = Duration::from_secs(120);
-/// How long a ticket and its decision are kept.
+/// How long a ticket and its decision are kept, unless the settings say otherwise.
 pub const TICKET_RETENTION: Duration = Duration::from_secs(90 * 24 * 3600);
-/// How long events are archived for replay.
+/// How long events are archived for replay, unless the settings say otherwise.
 pub const EVENT_RETENTION: Duration = Duration::from_secs(7 * 24 * 3600);
+/// The longest retention that is not forever, in days: a hundred years.
+pub const RETENTION_DAYS: u32 = 36_500;
+/// How far the wall clock may move between two sweeps before nothing is deleted on its word.
+pub const CLOCK_JUMP: Duration = Duration::from_secs(24 * 3600);
+/// How long a clock that has jumped must run evenly before it is believed.
+pub const CLOCK_PROOF: Duration = Duration::from_secs(24 * 3600);
+/// Bytes of one line of a tenant's export: the largest configuration or ticket, escaped, fits with room.
+pub const EXPORT_LINE_BYTES: usize = 32 * 1024 * 1024;
 /// Bytes of a tenant's configuration.
 pub const TENANT_CONFIG_BYTES: usize = 4 * 1024 * 1024;
 /// Bytes that one tenant's pattern may take when compiled.

@@ -6,7 +6,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use switchboard_core::{
     error::Result,
     event::Event,
-    ids::{DecisionId, EffectId, TenantId},
+    ids::{DecisionId, EffectId, TenantId, TicketId},
     ports::{Attempt, Effect, EffectFilter, EffectKind, EffectLedger, EffectState, Lease, Resolution, TenantScope},
     tickets::SyncStatus,
     time::Timestamp,
@@ -19,17 +19,18 @@ use crate::{
 };
 
 /// Stores that the effect of an event is to happen, when it has one.
-pub(crate) fn intend(connection: &Connection, ticket: i64, event: &Event) -> rusqlite::Result<()> {
+pub(crate) fn intend(connection: &Connection, event: &Event) -> rusqlite::Result<()> {
     let Some(id) = event.detail.effect() else { return Ok(()) };
     connection
         .prepare_cached(
-            "INSERT INTO effects (id, tenant, kind, ticket, event, intended_at, changed_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6)",
+            "INSERT INTO effects (id, tenant, kind, ticket_id, event, intended_at, changed_at)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6)",
         )?
         .execute(params![
             id.as_str(),
             event.tenant.as_str(),
             code(EffectKind::ALL, &EffectKind::DeskUpdate),
-            ticket,
+            event.detail.ticket_id().as_str(),
             event.id.as_str(),
             event.at.as_millis(),
         ])?;
@@ -38,15 +39,20 @@ pub(crate) fn intend(connection: &Connection, ticket: i64, event: &Event) -> rus
 
 /// The ticket's earlier effects give way to a newer one, which tells everything again: those that have not happened are not
 /// to happen any more, and nobody need find out about the others. One that is under way ends by itself.
-pub(crate) fn supersede(connection: &Connection, ticket: i64, now: Timestamp) -> rusqlite::Result<()> {
+pub(crate) fn supersede(
+    connection: &Connection,
+    tenant: &TenantId,
+    ticket: &TicketId,
+    now: Timestamp,
+) -> rusqlite::Result<()> {
     let sql = format!(
-        "UPDATE effects SET state = {}, changed_at = ?2 WHERE ticket = ?1 AND state IN ({}, {}, {})",
+        "UPDATE effects SET state = {}, changed_at = ?3 WHERE tenant = ?1 AND ticket_id = ?2 AND state IN ({}, {}, {})",
         EffectState::Superseded as i64,
         EffectState::Intended as i64,
         EffectState::Failed as i64,
         EffectState::Unknown as i64
     );
-    connection.prepare_cached(&sql)?.execute(params![ticket, now.as_millis()])?;
+    connection.prepare_cached(&sql)?.execute(params![tenant.as_str(), ticket.as_str(), now.as_millis()])?;
     Ok(())
 }
 
@@ -54,6 +60,7 @@ pub(crate) fn supersede(connection: &Connection, ticket: i64, now: Timestamp) ->
 /// put that into the future.
 pub(crate) fn settle(
     connection: &Connection,
+    tenant: &TenantId,
     id: &DecisionId,
     state: EffectState,
     receipt: Option<&String>,
@@ -63,9 +70,16 @@ pub(crate) fn settle(
     connection
         .prepare_cached(
             "UPDATE effects SET state = ?2, receipt = ?3, error = coalesce(?4, error),
-             changed_at = iif(state = ?2 AND changed_at <= ?5, changed_at, ?5) WHERE id = ?1",
+             changed_at = iif(state = ?2 AND changed_at <= ?5, changed_at, ?5) WHERE id = ?1 AND tenant = ?6",
         )?
-        .execute(params![id.as_str(), code(EffectState::ALL, &state), receipt, error, now.as_millis()])?;
+        .execute(params![
+            id.as_str(),
+            code(EffectState::ALL, &state),
+            receipt,
+            error,
+            now.as_millis(),
+            tenant.as_str()
+        ])?;
     Ok(())
 }
 
@@ -135,9 +149,8 @@ fn attempt(
         Some(found) => found,
         None => {
             connection.execute(
-                "INSERT INTO effects (id, tenant, kind, ticket, event, intended_at, changed_at)
-                 SELECT ?1, e.tenant, ?3, t.id, e.id, e.at, e.at FROM events e
-                 JOIN tickets t ON t.tenant = e.tenant AND t.ticket_id = e.ticket_id WHERE e.id = ?4 AND e.tenant = ?2",
+                "INSERT INTO effects (id, tenant, kind, ticket_id, event, intended_at, changed_at)
+                 SELECT ?1, tenant, ?3, ticket_id, id, at, at FROM events WHERE id = ?4 AND tenant = ?2",
                 params![
                     id.as_str(),
                     tenant.as_str(),
@@ -155,15 +168,14 @@ fn attempt(
     }
     connection
         .prepare_cached(&format!(
-            "UPDATE effects SET state = {}, attempts = attempts + 1, changed_at = ?2 WHERE id = ?1",
+            "UPDATE effects SET state = {}, attempts = attempts + 1, changed_at = ?2 WHERE id = ?1 AND tenant = ?3",
             EffectState::Attempted as i64
         ))?
-        .execute(params![id.as_str(), now.as_millis()])?;
+        .execute(params![id.as_str(), now.as_millis(), tenant.as_str()])?;
     Ok(Attempt::Begun { after_open: before.is_open() })
 }
 
-const COLUMNS: &str =
-    "f.id, f.kind, t.ticket_id, f.event, f.state, f.attempts, f.intended_at, f.changed_at, f.receipt, f.error";
+const COLUMNS: &str = "id, kind, ticket_id, event, state, attempts, intended_at, changed_at, receipt, error";
 
 fn effect(row: &Row<'_>) -> rusqlite::Result<Effect> {
     Ok(Effect {
@@ -181,20 +193,18 @@ fn effect(row: &Row<'_>) -> rusqlite::Result<Effect> {
 }
 
 fn one(connection: &Connection, tenant: &TenantId, id: &EffectId) -> rusqlite::Result<Option<Effect>> {
-    let sql =
-        format!("SELECT {COLUMNS} FROM effects f JOIN tickets t ON t.id = f.ticket WHERE f.id = ?1 AND f.tenant = ?2");
+    let sql = format!("SELECT {COLUMNS} FROM effects WHERE id = ?1 AND tenant = ?2");
     connection.prepare_cached(&sql)?.query_row([id.as_str(), tenant.as_str()], effect).optional()
 }
 
 fn list(connection: &Connection, tenant: &TenantId, filter: &EffectFilter) -> rusqlite::Result<Vec<Effect>> {
     let state = filter.state.map(|state| code(EffectState::ALL, &state));
     let which = match &filter.ticket {
-        Some(_) => "t.tenant = ?1 AND t.ticket_id = ?2",
-        None => "f.tenant = ?1 AND f.state IN (3, 4) AND ?2 IS NULL",
+        Some(_) => "tenant = ?1 AND ticket_id = ?2",
+        None => "tenant = ?1 AND state IN (3, 4) AND ?2 IS NULL",
     };
     let sql = format!(
-        "SELECT {COLUMNS} FROM effects f JOIN tickets t ON t.id = f.ticket
-         WHERE {which} AND f.state = coalesce(?3, f.state) ORDER BY f.id DESC LIMIT ?4"
+        "SELECT {COLUMNS} FROM effects WHERE {which} AND state = coalesce(?3, state) ORDER BY id DESC LIMIT ?4"
     );
     let ticket = filter.ticket.as_ref().map(|ticket| ticket.as_str());
     connection.prepare_cached(&sql)?.query_map(params![tenant.as_str(), ticket, state, filter.limit], effect)?.collect()
@@ -213,8 +223,8 @@ fn resolve(
     };
     let set = |state: EffectState, receipt: Option<&str>| -> rusqlite::Result<()> {
         connection.execute(
-            "UPDATE effects SET state = ?2, receipt = ?3, changed_at = ?4 WHERE id = ?1",
-            params![id.as_str(), code(EffectState::ALL, &state), receipt, now.as_millis()],
+            "UPDATE effects SET state = ?2, receipt = ?3, changed_at = ?4 WHERE id = ?1 AND tenant = ?5",
+            params![id.as_str(), code(EffectState::ALL, &state), receipt, now.as_millis(), tenant.as_str()],
         )?;
         Ok(())
     };
@@ -224,13 +234,14 @@ fn resolve(
                 set(EffectState::Done, Some(receipt))?;
                 connection.execute(
                     "UPDATE tickets SET sync = ?3, sync_receipt = ?4, sync_changed_at = ?5
-                     WHERE tenant = ?1 AND coalesce(sync_of, decision_id) = ?2 AND id = (SELECT ticket FROM effects WHERE id = ?2)",
+                     WHERE tenant = ?1 AND coalesce(sync_of, decision_id) = ?2 AND ticket_id = ?6",
                     params![
                         tenant.as_str(),
                         id.as_str(),
                         code(SyncStatus::ALL, &SyncStatus::Success),
                         receipt,
-                        now.as_millis()
+                        now.as_millis(),
+                        held.ticket_id.as_str()
                     ],
                 )?;
                 connection.execute(

@@ -1,4 +1,4 @@
-//! What time does to the data: retention, and the search for what is unfinished and has no job.
+//! What a server looks after each minute: retention ([`crate::retention`]), and what is unfinished and has no job.
 
 use rusqlite::{Connection, params};
 use switchboard_core::{error::Result, limits, time::Timestamp};
@@ -7,7 +7,7 @@ use ulid::Ulid;
 use crate::{db::explain, store::SqliteStore};
 
 /// Rows that one write removes or queues at most, so that others do not wait long.
-const AT_ONCE: u32 = 500;
+pub(crate) const AT_ONCE: u32 = 500;
 
 /// What a sweep did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -16,6 +16,12 @@ pub struct Swept {
     pub expired: usize,
     /// Events whose archive time had come.
     pub unarchived: usize,
+    /// Examples whose time had come.
+    pub examples: usize,
+    /// Customers that were looked up too long ago.
+    pub customers: usize,
+    /// Dead letters that nobody has looked at in their time.
+    pub letters: usize,
     /// Events queued again, because their ticket was unfinished and nothing was on its way.
     pub queued_again: usize,
 }
@@ -24,17 +30,10 @@ impl SqliteStore {
     /// One sweep: a bounded part of what there is to do; call it again while it finds something.
     pub async fn sweep(&self) -> Result<Swept> {
         let now = self.clock.now();
-        let swept = self
-            .db
-            .writer
-            .write(move |connection| {
-                Ok(Swept {
-                    queued_again: queue_again(connection, now).map_err(explain)?,
-                    expired: expire(connection, now).map_err(explain)?,
-                    unarchived: unarchive(connection, now).map_err(explain)?,
-                })
-            })
-            .await?;
+        let queued_again =
+            self.db.writer.write(move |connection| queue_again(connection, now).map_err(explain)).await?;
+        let mut swept = Swept { queued_again, ..Swept::default() };
+        self.retain(&mut swept).await?;
         if swept.queued_again > 0 {
             tracing::warn!(count = swept.queued_again, "unfinished tickets without a job were queued again");
             self.queued.notify_one();
@@ -45,7 +44,8 @@ impl SqliteStore {
 
 /// The table is the truth and the queue a hint: an old ticket that is not decided, or decided or reviewed and not written
 /// back, gets the job of the event that leads on, when it has no job and that event is no dead letter. One from the future
-/// counts as old: the clock was wrong then or is wrong now, and nobody knows for how long.
+/// counts as old: the clock was wrong then or is wrong now, and nobody knows for how long. One that an import holds is left
+/// alone.
 fn queue_again(connection: &Connection, now: Timestamp) -> rusqlite::Result<usize> {
     connection
         .prepare_cached(
@@ -57,51 +57,13 @@ fn queue_again(connection: &Connection, now: Timestamp) -> rusqlite::Result<usiz
                      ORDER BY e.id DESC LIMIT 1)
                     AS wanted, t.tenant, t.ticket_id
              FROM tickets t INDEXED BY tickets_unfinished
-             WHERE t.sync = 0 AND t.dropped = 0 AND (t.accepted_at <= ?1 OR t.accepted_at > ?3) AND wanted IS NOT NULL
+             WHERE t.sync = 0 AND t.dropped = 0 AND t.held = 0 AND (t.accepted_at <= ?1 OR t.accepted_at > ?3)
+             AND wanted IS NOT NULL
              AND NOT EXISTS (SELECT 1 FROM jobs j WHERE j.tenant = t.tenant AND j.ticket_id = t.ticket_id)
              AND NOT EXISTS (SELECT 1 FROM dead_letters d WHERE d.event = wanted)
              LIMIT ?2",
         )?
         .execute(params![now.minus(limits::UNFINISHED_AGE).as_millis(), AT_ONCE, now.as_millis()])
-}
-
-/// A ticket that is not written back yet is kept however old it is: its time is counted by a clock that may be wrong.
-fn expire(connection: &Connection, now: Timestamp) -> rusqlite::Result<usize> {
-    let rows: Vec<(i64, String, String)> = connection
-        .prepare_cached(
-            "SELECT id, tenant, ticket_id FROM tickets WHERE expires_at <= ?1 AND (sync <> 0 OR dropped = 1)
-             ORDER BY expires_at LIMIT ?2",
-        )?
-        .query_map(params![now.as_millis(), AT_ONCE], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
-        .collect::<rusqlite::Result<_>>()?;
-    for (row, tenant, ticket) in &rows {
-        for table in ["jobs", "dead_letters", "events"] {
-            connection
-                .prepare_cached(&format!("DELETE FROM {table} WHERE tenant = ?1 AND ticket_id = ?2"))?
-                .execute([tenant, ticket])?;
-        }
-        connection.prepare_cached("DELETE FROM ticket_records WHERE ticket = ?1")?.execute([row])?;
-        connection.prepare_cached("DELETE FROM decisions WHERE ticket = ?1")?.execute([row])?;
-        connection.prepare_cached("DELETE FROM effects WHERE ticket = ?1")?.execute([row])?;
-        connection.prepare_cached("DELETE FROM reviews WHERE ticket = ?1")?.execute([row])?;
-        connection.prepare_cached("DELETE FROM tickets WHERE id = ?1")?.execute([row])?;
-    }
-    Ok(rows.len())
-}
-
-/// Events leave the archive after their time, but never while somebody has to work on them.
-fn unarchive(connection: &Connection, now: Timestamp) -> rusqlite::Result<usize> {
-    connection
-        .prepare_cached(
-            "DELETE FROM events WHERE id IN (
-                SELECT e.id FROM events e WHERE e.id < ?1
-                AND NOT EXISTS (SELECT 1 FROM jobs j WHERE j.event = e.id)
-                AND NOT EXISTS (SELECT 1 FROM dead_letters d WHERE d.event = e.id)
-                AND NOT EXISTS (SELECT 1 FROM tickets t WHERE t.tenant = e.tenant AND t.ticket_id = e.ticket_id
-                                AND t.sync = 0 AND t.dropped = 0)
-                ORDER BY e.id LIMIT ?2)",
-        )?
-        .execute(params![first_id_of(now.minus(limits::EVENT_RETENTION)), AT_ONCE])
 }
 
 /// The smallest id that an event of that time can have: ids are ULIDs and sort by time.

@@ -8,7 +8,7 @@ use switchboard_core::{
     tenants::{CustomersConfig, DeskConfig, ServiceStatusConfig, Tenant},
 };
 
-use super::{IN_PART, Session};
+use super::{IN_PART, Session, retention};
 use crate::{output, wire::Wired};
 
 struct Finding {
@@ -31,6 +31,7 @@ pub(super) async fn doctor(session: Session) -> Result<ExitCode> {
     let server = if session.data.has_server() { "a server works on it" } else { "no server works on it now" };
     findings.push(Finding::new("server", true, server));
     findings.push(check_queue(&wired).await);
+    findings.extend(check_retention(&session, &wired).await?);
     for id in wired.tenants.list().await? {
         findings.extend(check_tenant(&wired, &id).await?);
     }
@@ -86,6 +87,37 @@ async fn check_queue(wired: &Wired) -> Finding {
         }
         Err(error) => Finding::new("queue", false, error.report()),
     }
+}
+
+async fn check_retention(session: &Session, wired: &Wired) -> Result<Vec<Finding>> {
+    let mut findings = Vec::new();
+    for wiped in wired.store.wiped().await? {
+        let id = &wiped.tenant;
+        // A training or a file for the desk that was under way may have come to its end after the wipe.
+        let folders = [session.data.tenants(), session.data.models().join("tenants"), session.data.secrets()];
+        let is_back = folders.iter().any(|folder| folder.join(id.as_str()).exists());
+        let what = match (wiped.done_at, is_back) {
+            (None, _) => "its wipe did not come to its end",
+            (Some(_), true) => "it was wiped and has files again",
+            (Some(_), false) => continue,
+        };
+        let detail =
+            format!("{what}: run `switchboard tenants wipe {id}` again, or `switchboard tenants readmit {id}`");
+        findings.push(Finding::new(format!("tenant {id}"), false, detail));
+    }
+    wired.store.set_retention(retention::policy(wired.tenants.as_ref(), session.settings.retention).await);
+    let state = wired.store.retention_state().await?;
+    if state.overdue > 0 {
+        let detail = format!("{} tickets are past their time and kept, because they are not finished", state.overdue);
+        findings.push(Finding::new("retention", false, detail));
+    }
+    // Without a server nobody sweeps, and a server that was off begins by waiting; that mends itself.
+    if state.clock_suspect_since.is_some() && session.data.has_server() {
+        let detail =
+            "the clock has jumped ahead, nothing is deleted for a day; if it is right: `switchboard retention confirm`";
+        findings.push(Finding::new("retention", false, detail));
+    }
+    Ok(findings)
 }
 
 async fn check_tenant(wired: &Wired, id: &TenantId) -> Result<Vec<Finding>> {

@@ -1,6 +1,11 @@
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    fs::File,
+    io::{self, Seek, SeekFrom},
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, bail};
 use serde_json::json;
 use switchboard_core::{
     ports::{Added, Example, ExampleStore, TenantScope},
@@ -8,7 +13,7 @@ use switchboard_core::{
 };
 use tokio::sync::mpsc;
 
-use super::{IN_PART, Session};
+use super::{IN_PART, Session, backup::is_standard, tenant_data};
 use crate::{
     args::{HistoryColumns, HistoryFormat},
     history::{self, Labels},
@@ -21,9 +26,20 @@ const AT_ONCE: usize = 500;
 pub(super) async fn import(
     session: Session,
     file: PathBuf,
-    format: HistoryFormat,
+    format: Option<HistoryFormat>,
     columns: HistoryColumns,
+    resume: bool,
 ) -> Result<ExitCode> {
+    let mut opened = open(&session, &file)?;
+    let format = match (format, tenant_data::is_export(&mut opened)?) {
+        (None, true) => return tenant_data::import(session, opened, &file, resume).await,
+        (Some(_), true) => bail!("{} is an export of a tenant; import it without --from", file.display()),
+        (None, false) => bail!(
+            "{} is no export of a tenant; if it has labelled tickets, say what wrote them by --from",
+            file.display()
+        ),
+        (Some(format), false) => format,
+    };
     let wired = session.open()?;
     let id = session.tenant(wired.tenants.as_ref()).await?;
     let tenant = wired.app.tenants.tenant(&id).await?.with_context(|| format!("tenant `{id}` has gone"))?;
@@ -55,6 +71,18 @@ pub(super) async fn import(
     }
     let is_whole = left_out == 0 && report.skipped.is_empty();
     Ok(if is_whole { ExitCode::SUCCESS } else { ExitCode::from(IN_PART) })
+}
+
+/// The file; standard input as a copy, since it is read more than once.
+fn open(session: &Session, file: &Path) -> Result<File> {
+    if !is_standard(file) {
+        return File::open(file).with_context(|| format!("{} cannot be read", file.display()));
+    }
+    session.open()?;
+    let mut copy = tempfile::tempfile_in(session.data.root()).context("standard input cannot be copied")?;
+    io::copy(&mut io::stdin().lock(), &mut copy).context("standard input cannot be read")?;
+    copy.seek(SeekFrom::Start(0))?;
+    Ok(copy)
 }
 
 type Read = (switchboard_knowledge::dataset::ReadReport, u64);

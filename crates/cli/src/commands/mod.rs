@@ -1,6 +1,7 @@
 //! One file a command.
 
 mod audit;
+pub(crate) mod backup;
 mod dlq;
 mod doctor;
 mod effects;
@@ -10,9 +11,11 @@ mod import;
 mod keys;
 mod models;
 mod replay;
+mod retention;
 mod reviews;
 mod route;
 mod serve;
+mod tenant_data;
 mod tenants;
 mod tickets;
 mod train;
@@ -81,7 +84,14 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
             Command::Keys(command) => keys::run(context, command).await,
             Command::Tenants(command) => tenants::run(context, command).await,
             Command::Train { tickets, columns, force } => train::train(context, tickets, columns, force).await,
-            Command::Import { file, from, columns } => import::import(context, file, from, columns).await,
+            Command::Import { file, from, columns, resume } => {
+                import::import(context, file, from, columns, resume).await
+            }
+            Command::Export(export) => tenant_data::export(context, export).await,
+            Command::Backup(arguments) => backup::backup(context, arguments).await,
+            Command::Restore(arguments) => backup::restore(context, arguments).await,
+            Command::Examples(command) => tenant_data::examples(context, command).await,
+            Command::Retention(command) => retention::run(context, command).await,
             Command::Replay { which } => replay::replay(context, which, tenant_config.as_deref()).await,
             Command::Models(command) => models::run(context, command).await,
             Command::Doctor => doctor::doctor(context).await,
@@ -106,6 +116,7 @@ impl Session {
                 "there is no data in {folder} yet; start `switchboard serve` once, or name another folder by --data DIR"
             );
         }
+        backup::finish_interrupted(&self.data)?;
         wire::wire(&self.data, &self.settings, Role::Tool)
     }
 

@@ -9,6 +9,7 @@ use switchboard_core::{
     app::App,
     jobs, learning,
     ports::{KeyStore, TenantScope},
+    tenants::Retention,
 };
 use switchboard_http::{HttpState, Service, router};
 use switchboard_knowledge::{LocalClassifier, tone};
@@ -20,7 +21,7 @@ use tokio::{
     task::JoinHandle,
 };
 
-use super::Session;
+use super::{Session, backup, retention::policy};
 use crate::{data::DataFolder, demo, embedding, learning::keep_learning, output, wire};
 
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
@@ -31,7 +32,8 @@ pub(super) async fn serve(session: Session, listen: Option<SocketAddr>, with_dem
     let signals = StopSignals::listen()?;
     outlive_size_limits()?;
     data.create()?;
-    let _lock = data.lock()?;
+    let lock = data.lock()?;
+    backup::finish_under(&lock, data)?;
     let first_start = data.needs_first_start();
     let address = match listen {
         Some(address) => address.to_string(),
@@ -62,7 +64,7 @@ pub(super) async fn serve(session: Session, listen: Option<SocketAddr>, with_dem
     let grace = Duration::from_secs(settings.server.shutdown_seconds);
     let (stop, stopped) = watch::channel(false);
     let mut worker = start_worker(wired.app.clone(), stopped.clone(), grace);
-    let sweeper = start_sweeper(wired.app.clone(), Arc::clone(&wired.store), stopped.clone());
+    let sweeper = start_sweeper(wired.app.clone(), Arc::clone(&wired.store), settings.retention, stopped.clone());
     give_embeddings(data, Arc::clone(&wired.classifier));
     prepare_tenants(wired.app.clone());
     let learner = start_learner(wired.app.clone(), settings.server.train, stopped.clone());
@@ -113,9 +115,10 @@ fn start_worker(app: App, stopped: watch::Receiver<bool>, grace: Duration) -> Jo
 }
 
 /// Retention and the search for what is unfinished: at the start, then every minute, in bounded steps.
-fn start_sweeper(app: App, store: Arc<SqliteStore>, stopped: watch::Receiver<bool>) -> JoinHandle<()> {
+fn start_sweeper(app: App, store: Arc<SqliteStore>, rule: Retention, stopped: watch::Receiver<bool>) -> JoinHandle<()> {
     tokio::spawn(async move {
         while !*stopped.borrow() {
+            store.set_retention(policy(app.tenants.as_ref(), rule).await);
             match store.sweep().await {
                 Ok(swept) if swept != Swept::default() => {
                     tracing::info!(?swept, "sweep");

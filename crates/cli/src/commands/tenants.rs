@@ -5,12 +5,16 @@ use serde_json::{Value, json};
 use switchboard_core::{error::FieldError, ids::TenantId, ports::TenantSource, tenants::Tenant};
 use switchboard_local::{FolderTenants, SystemClock};
 
-use super::{IN_PART, Session};
+use super::{IN_PART, Session, tenant_data};
 use crate::{args::Tenants, output};
 
 pub(super) async fn run(session: Session, command: Tenants) -> Result<ExitCode> {
     let tenants = FolderTenants::new(session.data.tenants(), Arc::new(SystemClock::new()));
     let checked = match command {
+        Tenants::Wipe { id, yes, dry_run, rewrite } => {
+            return tenant_data::wipe(session, id, yes, dry_run, rewrite).await;
+        }
+        Tenants::Readmit { id } => return tenant_data::readmit(session, id).await,
         Tenants::List => {
             let ids = tenants.list().await?;
             if session.global.json {

@@ -28,7 +28,8 @@ fn every_command_explains_itself() {
         ("help_dlq", &[&["dlq"], &["dlq", "list"], &["dlq", "show"], &["dlq", "replay"], &["dlq", "drop"]]),
         ("help_events", &[&["events"], &["events", "list"], &["events", "replay"]]),
         ("help_keys", &[&["keys"], &["keys", "create"], &["keys", "list"], &["keys", "revoke"]]),
-        ("help_tenants", &[&["tenants"], &["tenants", "list"], &["tenants", "check"]]),
+        ("help_tenants", &[&["tenants"], &["tenants", "list"], &["tenants", "check"], &["tenants", "wipe"]]),
+        ("help_keeping", &[&["backup"], &["restore"], &["export"], &["import"], &["examples"], &["retention"]]),
     ] {
         let text: String = commands.iter().map(|arguments| help(&home, arguments)).collect();
         insta::assert_snapshot!(name, text);

@@ -22,6 +22,7 @@ mod desks;
 mod disk;
 mod eval;
 mod first_start;
+mod keeping;
 mod keys;
 mod learning;
 mod paging;

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::retention::RetentionConfig;
 use crate::{
     ids::{AccountType, CategoryId, Channel, EntityKind, Language, SecretName, TeamId, TenantId},
     tickets::Severity,
@@ -38,6 +39,9 @@ pub struct TenantConfig {
     /// When the classifier is trained again.
     #[serde(default)]
     pub learning: LearningConfig,
+    /// How long data are kept, where that differs from the server's rule.
+    #[serde(default)]
+    pub retention: RetentionConfig,
     /// Kinds of entities beside the built-in ones.
     #[serde(default)]
     pub entities: Vec<EntityConfig>,

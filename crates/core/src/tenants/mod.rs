@@ -3,6 +3,7 @@
 mod check;
 mod config;
 mod recogniser;
+mod retention;
 #[cfg(test)]
 mod tests;
 
@@ -16,6 +17,7 @@ pub use config::{
     WebhookRepeats, WeightsConfig,
 };
 pub use recogniser::Recogniser;
+pub use retention::{KeepFor, Retention, RetentionConfig, RetentionPolicy};
 
 use crate::{
     error::FieldError,

@@ -2,19 +2,20 @@
 
 -- state: 0 intended, 1 attempted, 2 done, 3 failed, 4 unknown, 5 superseded, 6 abandoned.
 CREATE TABLE effects (
-    id          TEXT NOT NULL PRIMARY KEY,
     tenant      TEXT NOT NULL,
+    id          TEXT NOT NULL,
     kind        INTEGER NOT NULL,
-    ticket      INTEGER NOT NULL,
+    ticket_id   TEXT NOT NULL,
     event       TEXT NOT NULL,
     state       INTEGER NOT NULL DEFAULT 0,
     attempts    INTEGER NOT NULL DEFAULT 0,
     intended_at INTEGER NOT NULL,
     changed_at  INTEGER NOT NULL,
     receipt     TEXT,
-    error       TEXT
+    error       TEXT,
+    PRIMARY KEY (tenant, id)
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX effects_by_ticket ON effects (ticket);
+CREATE INDEX effects_by_ticket ON effects (tenant, ticket_id);
 CREATE INDEX effects_held ON effects (state, tenant, id) WHERE state IN (3, 4);
 
 -- lane: 0 urgent, 1 ordinary, 2 bulk.

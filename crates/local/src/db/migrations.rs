@@ -8,8 +8,12 @@ use super::DataError;
 
 /// The steps. Tests put files of older versions together with them.
 #[doc(hidden)]
-pub const STEPS: &[&str] =
-    &[include_str!("0001_tickets.sql"), include_str!("0002_reviews.sql"), include_str!("0003_effects.sql")];
+pub const STEPS: &[&str] = &[
+    include_str!("0001_tickets.sql"),
+    include_str!("0002_reviews.sql"),
+    include_str!("0003_effects.sql"),
+    include_str!("0006_retention.sql"),
+];
 
 /// Brings the file to the newest version, each step in its own transaction, so that a kill in between leaves a whole
 /// version. A file of a newer program is refused.
@@ -30,6 +34,11 @@ pub(super) fn migrate(connection: &mut Connection, path: &Path) -> Result<(), Da
         }
     }
     Ok(())
+}
+
+/// The newest version that this program knows.
+pub(crate) fn newest() -> usize {
+    STEPS.len()
 }
 
 /// The version of the tables.

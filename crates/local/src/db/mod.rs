@@ -20,6 +20,7 @@ use tokio::sync::Semaphore;
 
 use checkpoint::Checkpointer;
 pub use migrations::STEPS as MIGRATIONS;
+pub(crate) use migrations::{newest, version};
 pub(crate) use reserve::Reserve;
 pub use volume::{Spare, Volume};
 pub(crate) use writer::Writer;
@@ -28,6 +29,9 @@ const READERS: usize = 6;
 /// Negative: in kilobytes. Readers find the rest in the operating system's cache.
 const READER_CACHE: i32 = -1_000;
 const WRITER_CACHE: i32 = -16_000;
+
+/// What the triggers that keep a wiped tenant out say.
+const WIPED: &str = "the tenant was wiped";
 
 /// Who opens the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -180,6 +184,11 @@ fn connect(volume: &Volume, path: &Path, flags: OpenFlags) -> rusqlite::Result<C
     Ok(connection)
 }
 
+#[cfg(test)]
+pub(crate) fn migrate_for_tests(connection: &mut Connection, path: &Path) {
+    migrations::migrate(connection, path).expect("the steps run on a new file");
+}
+
 /// SQLite's failures in our words.
 pub(crate) fn explain(error: rusqlite::Error) -> Error {
     use rusqlite::{
@@ -198,6 +207,8 @@ pub(crate) fn explain(error: rusqlite::Error) -> Error {
             (ErrorKind::Unavailable, "another process holds the database")
         }
         Some(ErrorCode::SystemIoFailure) => (ErrorKind::Unavailable, "the disk failed"),
+        // What a trigger says; see the table `wiped_tenants`.
+        _ if error.to_string() == WIPED => (ErrorKind::NotFound, WIPED),
         _ => (ErrorKind::Internal, "the database failed"),
     };
     Error::new(kind, message).caused_by(error)

@@ -94,8 +94,8 @@ fn interrupt(connection: &Connection, until: i64, now: Timestamp) -> rusqlite::R
     // Where an attempt had begun, nobody knows what came of it.
     connection
         .prepare_cached(&format!(
-            "UPDATE effects SET state = 4, changed_at = ?1 WHERE state = 1 AND id IN (
-                SELECT coalesce(json_extract(e.detail, '$.review_id'), json_extract(e.detail, '$.decision_id'))
+            "UPDATE effects SET state = 4, changed_at = ?1 WHERE state = 1 AND (tenant, id) IN (
+                SELECT e.tenant, coalesce(json_extract(e.detail, '$.review_id'), json_extract(e.detail, '$.decision_id'))
                 FROM jobs j JOIN events e ON e.id = j.event WHERE j.state = 2 AND j.interrupted >= {last})"
         ))?
         .execute([now.as_millis()])?;

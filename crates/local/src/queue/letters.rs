@@ -20,9 +20,9 @@ use crate::{
 const IS_WRITTEN_BACK: &str = "(e.detail_type = 'TicketRouted' AND tickets.sync_of IS NULL
     OR e.detail_type = 'TicketReviewed' AND tickets.sync_of = json_extract(e.detail, '$.review_id'))";
 
-/// The effect of event `?1`.
+/// The tenant and the effect of event `?1`.
 const EFFECT_OF_EVENT: &str =
-    "SELECT coalesce(json_extract(detail, '$.review_id'), json_extract(detail, '$.decision_id'))
+    "SELECT tenant, coalesce(json_extract(detail, '$.review_id'), json_extract(detail, '$.decision_id'))
     FROM events WHERE id = ?1 AND detail_type IN ('TicketRouted', 'TicketReviewed')";
 
 /// Ends a lease: nobody works on the event by himself any more.
@@ -47,7 +47,7 @@ pub(crate) fn bury(connection: &Connection, lease: &Lease, clock: i64, reason: &
     connection
         .prepare_cached(&format!(
             "UPDATE effects SET state = iif(state = 1, 4, 3), error = ?2, changed_at = ?3
-             WHERE state < 2 AND id = ({EFFECT_OF_EVENT})"
+             WHERE state < 2 AND (tenant, id) = ({EFFECT_OF_EVENT})"
         ))
         .and_then(|mut statement| statement.execute(params![lease.event.as_str(), reason, now.as_millis()]))
         .map_err(explain)?;
@@ -105,7 +105,8 @@ pub(crate) fn discard(connection: &Connection, tenant: &TenantId, id: &EventId) 
         connection.execute(&sql, key)?;
         let removed = connection.execute("DELETE FROM dead_letters WHERE tenant = ?1 AND event = ?2", key)?;
         if removed > 0 {
-            let sql = format!("UPDATE effects SET state = 6 WHERE state IN (3, 4) AND id = ({EFFECT_OF_EVENT})");
+            let sql =
+                format!("UPDATE effects SET state = 6 WHERE state IN (3, 4) AND (tenant, id) = ({EFFECT_OF_EVENT})");
             connection.execute(&sql, [id.as_str()])?;
         }
         Ok(removed)

@@ -34,6 +34,7 @@ use tokio::sync::Notify;
 use crate::{
     db::{DataError, Database, Integrity, Role, Volume},
     queue,
+    retention::Keeper,
 };
 
 /// Keys that are remembered.
@@ -50,6 +51,8 @@ pub struct SqliteStore {
     pub(crate) queued: Notify,
     pub(crate) keys: KeyCache,
     pub(crate) turns: Arc<queue::Turns>,
+    /// What is kept for how long.
+    pub(crate) keeper: Keeper,
     tokens: AtomicU64,
 }
 
@@ -63,9 +66,13 @@ impl SqliteStore {
     /// The same on a volume of a test's making.
     #[doc(hidden)]
     pub fn open_on(volume: &Volume, path: &Path, clock: Arc<dyn Clock>, role: Role) -> Result<Self, DataError> {
-        let (db, epoch) = Database::open(volume, path, role, |connection| match role {
-            Role::Server => queue::begin_epoch(connection, clock.now(), millis(clock.monotonic())),
-            Role::Tool => Ok(0),
+        let (db, epoch) = Database::open(volume, path, role, |connection| {
+            // What is deleted is overwritten: texts of customers do not stay in free pages.
+            connection.pragma_update(None, "secure_delete", true)?;
+            match role {
+                Role::Server => queue::begin_epoch(connection, clock.now(), millis(clock.monotonic())),
+                Role::Tool => Ok(0),
+            }
         })?;
         Ok(Self {
             db,
@@ -73,6 +80,7 @@ impl SqliteStore {
             queued: Notify::new(),
             keys: Cache::new(KEY_CACHE_KEYS),
             turns: Arc::default(),
+            keeper: Keeper::default(),
             tokens: AtomicU64::new(epoch << 32),
         })
     }

@@ -61,7 +61,7 @@ impl Decide {
             .prepare_cached("INSERT INTO decisions (ticket, record) VALUES (?1, ?2)")?
             .execute(params![row, self.record])?;
         queue::publish(connection, &self.event, self.event.detail.lane())?;
-        effects::intend(connection, row, &self.event)?;
+        effects::intend(connection, &self.event)?;
         Ok(Some(Decided::New))
     }
 }
@@ -104,11 +104,19 @@ impl RecordSync {
                 (SyncStatus::Failed, state, None, Some(error), 1)
             }
             SyncChange::Superseded => {
-                effects::settle(connection, &self.decision, EffectState::Superseded, None, None, self.now)?;
+                effects::settle(
+                    connection,
+                    &self.tenant,
+                    &self.decision,
+                    EffectState::Superseded,
+                    None,
+                    None,
+                    self.now,
+                )?;
                 return Ok(());
             }
         };
-        effects::settle(connection, &self.decision, state, receipt, error, self.now)?;
+        effects::settle(connection, &self.tenant, &self.decision, state, receipt, error, self.now)?;
         connection
             .prepare_cached(
                 "UPDATE tickets SET sync = ?4, sync_receipt = ?5, sync_error = coalesce(?6, sync_error),

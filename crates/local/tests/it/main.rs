@@ -3,6 +3,8 @@
 
 mod contracts;
 mod disk;
+mod filled;
+mod keeping;
 mod learning;
 mod maintenance;
 mod path;
@@ -12,3 +14,4 @@ mod secrets;
 mod sim;
 mod status;
 mod tenants;
+mod transfer;
