@@ -60,6 +60,16 @@ pub enum DataError {
         /// Ours.
         known: usize,
     },
+    /// SQLite keeps another kind of journal than the one that acknowledgements and readers count on.
+    #[error(
+        "the database {path} has a journal of the kind `{journal}` and cannot change to a write-ahead log: is the disk full?"
+    )]
+    NoLog {
+        /// The file.
+        path: PathBuf,
+        /// What it has.
+        journal: String,
+    },
     /// The writer thread could not start.
     #[error("the database writer cannot start")]
     Thread(#[source] std::io::Error),
@@ -94,7 +104,12 @@ impl Database {
     ) -> Result<(Self, T), DataError> {
         let failed = |source| DataError::Open { path: path.to_owned(), source };
         let mut connection = connect(volume, path, OpenFlags::default()).map_err(failed)?;
-        connection.pragma_update(None, "journal_mode", "WAL").map_err(failed)?;
+        let set = connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0));
+        let journal: String = set.map_err(failed)?;
+        if journal != "wal" {
+            // SQLite says so without an error when a write fails in between.
+            return Err(DataError::NoLog { path: path.to_owned(), journal });
+        }
         connection.pragma_update(None, "synchronous", volume.synchronous).map_err(failed)?;
         connection.pragma_update(None, "wal_autocheckpoint", checkpoint::BACKSTOP_PAGES).map_err(failed)?;
         connection.pragma_update(None, "cache_size", WRITER_CACHE).map_err(failed)?;

@@ -58,7 +58,7 @@ fn fill(connection: &Connection) {
             let record = serde_json::to_string(&decision).unwrap();
             connection.execute("INSERT INTO decisions VALUES (?1, ?2)", params![n, record]).unwrap();
         }
-        for (event, happened) in [(&new.event, true), (&routed, is_routed)].into_iter() {
+        for (event, happened) in [(&new.event, true), (&routed, is_routed)] {
             if happened {
                 let kind = event.detail.detail_type();
                 let row = params![
