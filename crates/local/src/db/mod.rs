@@ -104,10 +104,13 @@ impl Database {
     ) -> Result<(Self, T), DataError> {
         let failed = |source| DataError::Open { path: path.to_owned(), source };
         let mut connection = connect(volume, path, OpenFlags::default()).map_err(failed)?;
-        let set = connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0));
-        let journal: String = set.map_err(failed)?;
+        connection.pragma_update(None, "journal_mode", "WAL").map_err(failed)?;
+        // When a write fails in between, SQLite keeps the old journal without an error and even answers `wal`; it is asked
+        // again once it has read the file.
+        migrations::version(&connection).map_err(failed)?;
+        let asked = connection.pragma_query_value(None, "journal_mode", |row| row.get(0));
+        let journal: String = asked.map_err(failed)?;
         if journal != "wal" {
-            // SQLite says so without an error when a write fails in between.
             return Err(DataError::NoLog { path: path.to_owned(), journal });
         }
         connection.pragma_update(None, "synchronous", volume.synchronous).map_err(failed)?;
