@@ -64,6 +64,16 @@ pub enum DataError {
         /// Ours.
         known: usize,
     },
+    /// SQLite keeps another kind of journal than the one that acknowledgements and readers count on.
+    #[error(
+        "the database {path} has a journal of the kind `{journal}` and cannot change to a write-ahead log: is the disk full?"
+    )]
+    NoLog {
+        /// The file.
+        path: PathBuf,
+        /// What it has.
+        journal: String,
+    },
     /// The writer thread could not start.
     #[error("the database writer cannot start")]
     Thread(#[source] std::io::Error),
@@ -99,6 +109,14 @@ impl Database {
         let failed = |source| DataError::Open { path: path.to_owned(), source };
         let mut connection = connect(volume, path, OpenFlags::default()).map_err(failed)?;
         connection.pragma_update(None, "journal_mode", "WAL").map_err(failed)?;
+        // When a write fails in between, SQLite keeps the old journal without an error and even answers `wal`; it is asked
+        // again once it has read the file.
+        migrations::version(&connection).map_err(failed)?;
+        let asked = connection.pragma_query_value(None, "journal_mode", |row| row.get(0));
+        let journal: String = asked.map_err(failed)?;
+        if journal != "wal" {
+            return Err(DataError::NoLog { path: path.to_owned(), journal });
+        }
         connection.pragma_update(None, "synchronous", volume.synchronous).map_err(failed)?;
         connection.pragma_update(None, "wal_autocheckpoint", checkpoint::BACKSTOP_PAGES).map_err(failed)?;
         connection.pragma_update(None, "cache_size", WRITER_CACHE).map_err(failed)?;

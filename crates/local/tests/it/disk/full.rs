@@ -26,6 +26,8 @@ const TRIES: u32 = 3;
 const TOO_MANY: u32 = 200;
 /// Steps that are taken after the last refusal: by then a wrong state has shown itself.
 const QUIET_STEPS: usize = 4;
+/// Operations that the first opening begins with: the file, its journal, the change to a write-ahead log.
+const OPENING: usize = 40;
 /// What the store holds back for the work in hand.
 const SPARE: usize = 16 * 1024 * 1024;
 
@@ -154,10 +156,17 @@ fn a_disk_full_in_any_operation_refuses_in_words_keeps_reading_and_recovers_with
         // The short form goes through the durations in turn.
         let (from, duration) = ((number / each) as u64, DURATIONS[if each == 1 { number } else { number % each } % 5]);
         // Two operations in a row differ in their duration, three in how they are refused.
-        let refusal = if number % 3 == 0 { Refusal::Limit } else { Refusal::NoSpace };
+        let refusal = if number.is_multiple_of(3) { Refusal::Limit } else { Refusal::NoSpace };
         let ran = runtime.block_on(run(&with_room, from, duration, refusal));
         ran.map_err(|wrong| format!("full ({refusal:?}) from operation {from} on for {duration}: {wrong}"))
     });
+    // Opening has the most kinds of operations, so there both kinds of refusal are tried in each.
+    let opening = spread(OPENING * 2, |number, runtime| {
+        let refusal = if number.is_multiple_of(2) { Refusal::Limit } else { Refusal::NoSpace };
+        let ran = runtime.block_on(run(&with_room, (number / 2) as u64, 1, refusal));
+        ran.map_err(|wrong| format!("full ({refusal:?}) in operation {}: {wrong}", number / 2))
+    });
+    let outcomes: Vec<_> = outcomes.into_iter().chain(opening).collect();
     let wrong: Vec<_> = outcomes.iter().filter_map(|ran| ran.as_ref().err()).collect();
     let ran: Vec<_> = outcomes.iter().filter_map(|ran| ran.as_ref().ok()).collect();
     println!(

@@ -35,7 +35,7 @@ fn fill(connection: &Connection) {
         let decision = sample::decision(&ticket, &ids);
         let new = sample::new_ticket(&scope, ticket.clone(), &ids);
         let routed = sample::routed(&scope, &ticket, &decision, &ids);
-        let is_routed = n % 3 > 0;
+        let is_routed = !n.is_multiple_of(3);
         let insert = "INSERT INTO tickets (id, tenant, ticket_id, customer_id, accepted_at, expires_at, routed, decision_id,
                       decided_at, team, category, severity, priority, score, confidence, review, sync)
                       VALUES (?1, 'acme', ?2, ?3, ?4, ?5, ?6, ?7, ?4, iif(?6, 'support', NULL), iif(?6, 'outage', NULL), 1, 1,
@@ -58,7 +58,7 @@ fn fill(connection: &Connection) {
             let record = serde_json::to_string(&decision).unwrap();
             connection.execute("INSERT INTO decisions VALUES (?1, ?2)", params![n, record]).unwrap();
         }
-        for (event, happened) in [(&new.event, true), (&routed, is_routed)].into_iter() {
+        for (event, happened) in [(&new.event, true), (&routed, is_routed)] {
             if happened {
                 let kind = event.detail.detail_type();
                 let row = params![
@@ -216,7 +216,7 @@ async fn an_old_file_is_read_as_it_was_written() {
             let file = store.ticket(&scope, &ticket.ticket_id).await.unwrap().unwrap();
             let n: u32 = ticket.ticket_id.as_str().trim_start_matches("T-").parse().unwrap();
             assert_eq!(file.ticket.accepted_at, sample::ticket(n).accepted_at);
-            assert_eq!(file.decision.is_some(), n % 3 > 0);
+            assert_eq!(file.decision.is_some(), !n.is_multiple_of(3));
         }
     }
 }
