@@ -29,16 +29,20 @@ pub struct Swept {
 impl SqliteStore {
     /// One sweep: a bounded part of what there is to do; call it again while it finds something.
     pub async fn sweep(&self) -> Result<Swept> {
-        let now = self.clock.now();
-        let queued_again =
-            self.db.writer.write(move |connection| queue_again(connection, now).map_err(explain)).await?;
-        let mut swept = Swept { queued_again, ..Swept::default() };
+        let mut swept = Swept { queued_again: self.queue_unfinished().await?, ..Swept::default() };
         self.retain(&mut swept).await?;
-        if swept.queued_again > 0 {
-            tracing::warn!(count = swept.queued_again, "unfinished tickets without a job were queued again");
+        Ok(swept)
+    }
+
+    /// The first part of a sweep, in one write: queues what is unfinished and has no job, and says how much that was.
+    pub async fn queue_unfinished(&self) -> Result<usize> {
+        let now = self.clock.now();
+        let count = self.db.writer.write(move |connection| queue_again(connection, now).map_err(explain)).await?;
+        if count > 0 {
+            tracing::warn!(count, "unfinished tickets without a job were queued again");
             self.queued.notify_one();
         }
-        Ok(swept)
+        Ok(count)
     }
 }
 

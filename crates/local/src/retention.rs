@@ -100,7 +100,7 @@ impl SqliteStore {
     }
 
     /// Removes a bounded part of what has passed its time, when the clock can be believed.
-    pub(crate) async fn retain(&self, swept: &mut Swept) -> Result<()> {
+    pub async fn retain(&self, swept: &mut Swept) -> Result<()> {
         let now = self.clock.now();
         let judge = move |connection: &Connection| {
             let seen = Seen::read(connection)?;

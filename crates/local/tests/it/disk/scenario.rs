@@ -14,7 +14,7 @@ use switchboard_core::{
     tickets::Decision,
 };
 use switchboard_faultdisk::Disk;
-use switchboard_local::{Role, SqliteStore, Volume};
+use switchboard_local::{Role, SqliteStore, Swept, Volume};
 use switchboard_testkit::{
     sample,
     world::{FixedClock, SeededIds, start},
@@ -51,8 +51,10 @@ pub(super) enum Step {
     Revive(u32),
     Discard(u32),
     Replay,
-    /// A sweep so many days later.
-    Sweep(u64),
+    /// The part of a sweep that finds what has no job.
+    QueueAgain,
+    /// The part of a sweep that deletes, so many days later.
+    Retain(u64),
     /// What the checkpointer does now and then: the log goes into the database, and the next write begins a new one.
     Checkpoint,
     /// The server ends and another one starts: the log goes into the database and is deleted.
@@ -75,12 +77,12 @@ pub(super) fn steps() -> Vec<Step> {
         steps.extend([Decide(n + 1), Decide(n + 2), Decide(n + 3), Bury(n + 4), Forget(n + 5), Release(n + 6)]);
         steps.extend([Lease, Extend(n + 7), Attempt(n + 1), Synced(n + 1), Attempt(n + 2), Retry(n + 2)]);
         steps.extend([Attempt(n + 3), Failed(n + 3), Checkpoint]);
-        steps.extend([Review(n + 1), Lease, Synced(n + 1), Synced(n + 2), Sweep(0), Revive(n + 4)]);
+        steps.extend([Review(n + 1), Lease, Synced(n + 1), Synced(n + 2), QueueAgain, Retain(0), Revive(n + 4)]);
         steps.push(if round == 0 { Discard(n + 3) } else { Revive(n + 3) });
         steps.push(if round == 1 { Restart } else { Checkpoint });
         steps.extend([Accept(n + 8..=n + 8), Lease, Decide(n + 4), Decide(n + 5), RevokeKey(round + 1)]);
     }
-    steps.extend([Replay, Sweep(91), Restart, Accept(90..=99), Lease, Decide(95), Sweep(0)]);
+    steps.extend([Replay, QueueAgain, Retain(91), Restart, Accept(90..=99), Lease, Decide(95), QueueAgain, Retain(0)]);
     steps
 }
 
@@ -196,9 +198,11 @@ impl Life {
                 let some = EventFilter { limit: 5, ..EventFilter::default() };
                 told(self.store().replay(&scope, &some).await)
             }
-            Step::Sweep(days) => {
+            Step::QueueAgain => told(self.store().queue_unfinished().await),
+            Step::Retain(days) => {
                 self.clock.jump(at.plus(Duration::from_secs(days * 24 * 3_600)));
-                told(self.store().sweep().await)
+                let mut swept = Swept::default();
+                told(self.store().retain(&mut swept).await.map(|()| swept))
             }
         }
     }
