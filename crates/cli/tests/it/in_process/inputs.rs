@@ -121,24 +121,40 @@ fn judge(operations: &[Operation], operation: &Operation, call: &Call, reply: &R
     if reply.status >= 500 {
         return fail("a 5xx");
     }
-    let asked = operations.iter().any(|one| one.method == call.method && one.path == operation.path);
-    if asked && call.path == operation.call_path(call) && !operation.statuses.contains(&reply.status) {
+    let asked = operations.iter().find(|one| one.method == call.method && one.path == operation.path);
+    if let Some(asked) = asked
+        && call.path == asked.call_path(call)
+        && !asked.statuses.contains(&reply.status)
+    {
         return fail("a status that is not documented");
     }
     if (200..400).contains(&reply.status) || call.method == "HEAD" {
-        return Ok(());
+        let answer = reply.json();
+        let results = answer["results"].as_array().map(Vec::as_slice).unwrap_or_default();
+        return results
+            .iter()
+            .filter(|one| one["status"] == "refused")
+            .try_for_each(|one| judge_problem(&one["error"]));
     }
     if reply.header("content-type") != "application/problem+json" {
         return fail("no problem document");
     }
-    let problem = reply.json();
-    let texts =
-        ["type", "title", "detail"].iter().all(|name| problem[name].as_str().is_some_and(|text| !text.is_empty()));
-    if !texts || problem["status"] != reply.status {
-        return fail("a problem without type, title, detail or status");
-    }
     if reply.body.len() > 64 * 1024 {
         return fail("a problem of a size that the caller chose");
+    }
+    if reply.json()["status"] != reply.status {
+        return fail("a problem with another status than its answer");
+    }
+    judge_problem(&reply.json())
+}
+
+/// What is wrong with a problem document.
+fn judge_problem(problem: &Value) -> Result<(), String> {
+    let fail = |what: &str| Err(what.to_owned());
+    let texts =
+        ["type", "title", "detail"].iter().all(|name| problem[name].as_str().is_some_and(|text| !text.is_empty()));
+    if !texts || problem["status"].as_u64().is_none_or(|status| !(400..500).contains(&status)) {
+        return fail("a problem without type, title or detail, or one of our own");
     }
     let errors = problem["errors"].as_array().map(Vec::as_slice).unwrap_or_default();
     let placed = ["invalid_field", "invalid_parameter", "malformed_json"];

@@ -181,13 +181,12 @@ struct Attack {
 /// Every operation with every foreign thing in every place.
 fn attacks(case: &Case) -> Vec<Attack> {
     let (here, theirs, none) = (&case.here, &case.elsewhere, &nowhere(&case.elsewhere));
-    let (mut of_paths, mut others) = (Vec::new(), Vec::new());
+    let (mut of_paths, mut others, mut fresh) = (Vec::new(), Vec::new(), 0_u32);
     for operation in case.operations.iter().filter(|operation| operation.known.is_some()) {
-        let mut fresh = 0;
         let mut own = |word: &str| {
             fresh += 1;
             let call = operation.call(here);
-            with_id(&call, &format!("fresh-{}-{word}", fresh / 2))
+            with_id(&call, &format!("fresh-{}-{word}", fresh.div_ceil(2)))
         };
         for parameter in operation.parameters.iter().filter(|parameter| !WORDS.contains(&&*parameter.name)) {
             let what = format!("{} {:?} {}", operation.name(), parameter.place, parameter.name);
@@ -224,6 +223,8 @@ fn attacks(case: &Case) -> Vec<Attack> {
             });
         }
     }
+    // At the end what stays in the data and is seen again: by then this caller has said it itself.
+    others.sort_by_key(|attack| attack.what.ends_with("x-correlation-id"));
     // Before this tenant makes things that are called as the other's.
     of_paths.extend(others);
     of_paths
