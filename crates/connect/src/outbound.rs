@@ -24,6 +24,8 @@ use switchboard_core::{
 use url::Url;
 
 pub use answer::Answer;
+#[cfg(test)]
+pub(crate) use answer::tests::answer_of;
 pub use policy::OutboundPolicy;
 
 use crate::retry_after::retry_after;

@@ -21,6 +21,7 @@ mod desk_failures;
 mod desks;
 mod eval;
 mod first_start;
+mod fuzz;
 mod in_process;
 mod keys;
 mod learning;
