@@ -17,13 +17,16 @@ pub use json::damaged_json;
 pub use random::{Random, TOKENS, damaged_bytes};
 
 /// Cases of a target in `cargo test`.
-const SHORT_RUN: u64 = 2_000;
+const SHORT_RUN: u64 = 500;
 /// No single input may take longer, on the slowest machine: what does is not slow, it hangs.
 const HANGS: Duration = Duration::from_secs(10);
 
-/// The number in the environment variable `name`, or `otherwise`.
+/// The number in the environment variable `name`, or `otherwise`; a tenth of that when `SWITCHBOARD_TEST_FAST` is set.
 pub fn count(name: &str, otherwise: u64) -> u64 {
-    let Ok(text) = std::env::var(name) else { return otherwise };
+    let Ok(text) = std::env::var(name) else {
+        let is_fast = std::env::var_os("SWITCHBOARD_TEST_FAST").is_some();
+        return if is_fast { otherwise / 10 } else { otherwise };
+    };
     text.replace('_', "").parse().unwrap_or_else(|error| panic!("{name}={text}: {error}"))
 }
 
