@@ -9,6 +9,8 @@ use std::process::{Child, Stdio};
 use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
 
+use crate::claim;
+use crate::commands::no_arguments;
 use crate::process;
 use crate::product;
 use crate::project::Project;
@@ -16,6 +18,13 @@ use crate::tools;
 
 /// What it tries and what it leaves out, with the reasons.
 const CONFIG: &str = "xtask/schemathesis/config.toml";
+
+/// `cargo xtask contract`: this step alone.
+pub(crate) fn contract(project: &Project, arguments: &[String]) -> Result<()> {
+    no_arguments(arguments)?;
+    let _claim = claim::take(project)?;
+    check(project)
+}
 
 /// Starts the server on a free port with a fresh folder, lets schemathesis at it, and stops it.
 pub(crate) fn check(project: &Project) -> Result<()> {
