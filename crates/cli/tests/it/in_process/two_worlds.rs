@@ -69,17 +69,6 @@ impl Side {
     }
 }
 
-/// The one difference that is known: a cursor ends with the number of a row, and rows are counted over all tenants.
-fn without_row(mut reply: Reply) -> Reply {
-    let mut body = reply.json();
-    if let Some(cursor) = body["next_cursor"].as_str().map(str::to_owned) {
-        body["next_cursor"] = cursor.rsplit_once('-').map_or(cursor.as_str(), |(place, _)| place).into();
-        reply.body = body.to_string().into_bytes();
-        reply.headers.remove("content-length");
-    }
-    reply
-}
-
 /// A call with names that both tenants use; it may be wrong in many ways. `cursors` were given so far, and one is named by
 /// its number.
 fn any_call(random: &mut Random, operations: &[Operation], cursors: usize) -> Option<Call> {
@@ -155,7 +144,7 @@ async fn no_answer_depends_on_another_tenants_data() {
                 {
                     side.cursors.push(cursor);
                 }
-                replies.push(reply.map(without_row));
+                replies.push(reply);
                 if works {
                     side.world.work().await;
                 }
