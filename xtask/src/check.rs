@@ -6,7 +6,7 @@ use crate::commands::{UsageError, no_arguments};
 use crate::process::run;
 use crate::project::Project;
 use crate::steps::{Step, run_all};
-use crate::{claim, tidy, tools};
+use crate::{claim, contract, tidy, tools};
 
 // Cheap checks first. All cargo steps take the whole workspace: a build for one package would choose other features
 // for the shared dependencies and compile them again.
@@ -15,6 +15,7 @@ const STEPS: &[Step] = &[
     Step { name: "format", run: |project| run(&mut project.cargo("fmt --all --check")) },
     Step { name: "lint", run: |project| run(&mut project.cargo("clippy --workspace --all-targets -- -D warnings")) },
     Step { name: "test", run: |project| run(&mut project.cargo("test --workspace")) },
+    Step { name: "contract", run: contract::check },
     Step { name: "deny", run: deny },
 ];
 
@@ -25,8 +26,8 @@ const FAST_STEPS: &[Step] = &[
     Step { name: STEPS[3].name, run: fast_tests },
 ];
 
-/// `cargo xtask test`: everything, as CI runs it. `--fast` leaves out the check of licences and sources, and tells
-/// slow tests to return early.
+/// `cargo xtask test`: everything, as CI runs it. `--fast` leaves out schemathesis and the check of licences and
+/// sources, and tells slow tests to return early.
 pub(crate) fn test(project: &Project, arguments: &[String]) -> Result<()> {
     let steps = match arguments {
         [] => STEPS,

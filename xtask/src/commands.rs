@@ -5,7 +5,7 @@ use std::fmt;
 use anyhow::Result;
 
 use crate::project::Project;
-use crate::{check, product, tidy, tools};
+use crate::{check, contract, product, tidy, tools};
 
 /// One `cargo xtask` command.
 pub(crate) struct Command {
@@ -40,6 +40,12 @@ pub(crate) const COMMANDS: &[Command] = &[
         arguments: "",
         summary: "write the OpenAPI snapshot, crates/http/openapi.json",
         run: product::openapi,
+    },
+    Command {
+        name: "contract",
+        arguments: "",
+        summary: "try the server against its OpenAPI document (a step of test)",
+        run: contract::contract,
     },
     Command { name: "bench", arguments: "[ARGS…]", summary: "run the benchmarks", run: product::bench },
     Command {

@@ -9,6 +9,7 @@ mod cache;
 mod check;
 mod claim;
 mod commands;
+mod contract;
 mod process;
 mod product;
 mod project;

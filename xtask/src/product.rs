@@ -59,7 +59,7 @@ pub(crate) fn bench(project: &Project, arguments: &[String]) -> Result<()> {
 
 /// The development profile, because the first start of a fresh clone is the one somebody waits for. The whole
 /// workspace is named so that the dependencies are the ones `test` builds.
-fn build(project: &Project) -> Result<PathBuf> {
+pub(crate) fn build(project: &Project) -> Result<PathBuf> {
     process::run(&mut project.cargo("build --workspace --bin switchboard"))?;
     Ok(project.cache.target.join("debug/switchboard"))
 }

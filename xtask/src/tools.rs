@@ -1,5 +1,6 @@
 //! Pinned tools that cargo does not bring along, installed beside the build cache.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -10,12 +11,15 @@ use crate::process;
 use crate::project::Project;
 
 const CARGO_DENY_VERSION: &str = "0.20.2";
+/// schemathesis with its whole dependency tree, pinned by hash.
+const SCHEMATHESIS_REQUIREMENTS: &str = "xtask/schemathesis/requirements.txt";
 
 /// `cargo xtask setup`: installs what the other commands would install when they need it.
 pub(crate) fn setup(project: &Project, arguments: &[String]) -> Result<()> {
     no_arguments(arguments)?;
     let deny = cargo_deny(project)?;
     println!("cargo-deny {CARGO_DENY_VERSION}: {}", deny.display());
+    println!("schemathesis: {}", schemathesis(project)?.display());
     Ok(())
 }
 
@@ -31,6 +35,30 @@ pub(crate) fn cargo_deny(project: &Project) -> Result<PathBuf> {
     // Without a target folder cargo takes a temporary one: no other build ever uses these files.
     install.env_remove("CARGO_TARGET_DIR");
     process::run(&mut install).context("installing cargo-deny")?;
+    Ok(program)
+}
+
+/// The path of schemathesis, which is installed first, into a Python environment of its own, if it is missing or of other
+/// versions than the requirements say.
+pub(crate) fn schemathesis(project: &Project) -> Result<PathBuf> {
+    let requirements = project.root.join(SCHEMATHESIS_REQUIREMENTS);
+    let wanted = fs::read_to_string(&requirements).with_context(|| format!("reading {SCHEMATHESIS_REQUIREMENTS}"))?;
+    let environment = project.cache.tools.join("schemathesis");
+    let (program, installed) = (environment.join("bin/schemathesis"), environment.join("requirements.txt"));
+    if fs::read_to_string(&installed).is_ok_and(|found| found == wanted) {
+        return Ok(program);
+    }
+    println!("installing schemathesis, once, which takes some seconds");
+    let mut venv = project.command("python3");
+    venv.args(["-m", "venv", "--clear"]).arg(&environment);
+    process::run(&mut venv)
+        .context("making a Python environment; it needs python3 3.11 or newer with its module venv")?;
+    let mut install = project.command(environment.join("bin/python"));
+    install.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--only-binary", ":all:"]);
+    install.args(["--require-hashes", "--no-deps", "--requirement"]).arg(&requirements);
+    process::run(&mut install).context("installing schemathesis from PyPI")?;
+    // Last, so that an installation that stopped half-way is done again.
+    fs::write(&installed, wanted)?;
     Ok(program)
 }
 

@@ -166,4 +166,17 @@ mod tests {
         assert!(error.starts_with("environment variable SWITCHBOARD_SERVER__LISTN: unknown field `listn`"), "{error}");
         assert!(error.ends_with("did you mean `listen`?"), "{error}");
     }
+
+    #[test]
+    fn damaged_settings_are_read_or_refused_with_their_line() {
+        let seed = "[server]\nlisten = \"127.0.0.1:1\"\nshutdown_seconds = 3\n[outbound]\nallow_hosts = [\"a:1\"]\n";
+        switchboard_testkit::fuzz::fuzz("settings", &[seed.as_bytes(), DEFAULTS.as_bytes()], |input| {
+            let text = String::from_utf8_lossy(input);
+            if let Err(error) = assemble(Some(("f", &text)), std::iter::empty()) {
+                assert!(format!("{error:#}").starts_with("f:"), "{error:#}");
+            }
+            let _ = from_environment("SWITCHBOARD_SERVER__LISTEN", &text);
+            let _ = from_environment("SWITCHBOARD_OUTBOUND__ALLOW_HOSTS", &text);
+        });
+    }
 }

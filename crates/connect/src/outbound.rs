@@ -29,6 +29,8 @@ use switchboard_core::{
 use url::Url;
 
 pub use answer::Answer;
+#[cfg(test)]
+pub(crate) use answer::tests::answer_of;
 pub(crate) use clients::for_download;
 pub use policy::OutboundPolicy;
 

@@ -60,4 +60,19 @@ mod tests {
             check(header, DATE, None);
         }
     }
+
+    #[test]
+    fn damaged_headers_say_at_most_a_day() {
+        let seeds: [&[u8]; 3] = [
+            b"120\nFri, 20 Nov 2026 08:00:00 GMT",
+            b"Fri, 20 Nov 2026 08:01:30 GMT\nFri, 20 Nov 2026 08:00:00 GMT",
+            b"0\n",
+        ];
+        switchboard_testkit::fuzz::fuzz("retry-after", &seeds, |input| {
+            let input = String::from_utf8_lossy(input);
+            let (header, date) = input.split_once('\n').unwrap_or((&input, ""));
+            assert!(retry_after(header, Some(date)).is_none_or(|wait| wait <= LONGEST));
+            assert!(retry_after(header, None).is_none_or(|wait| wait <= LONGEST));
+        });
+    }
 }

@@ -175,4 +175,30 @@ mod tests {
     fn words_are_cut_by_characters_and_lose_control_characters() {
         assert_eq!(cut(&Untrusted::new("é\u{1b}[31m".repeat(100)), 7), "é[31mé[");
     }
+
+    #[test]
+    fn damaged_reports_are_bounded_or_refused() {
+        let seed = br#"{"outages":[{"id":"INC-1","service_ids":["SVC204"],"title":"Line down"}],"known_issues":[],"overall_health":"degraded"}"#;
+        switchboard_testkit::fuzz::fuzz("status-answer", &[seed], |input| {
+            let answer = crate::outbound::answer_of(200, input);
+            let Ok(report) = answer.json::<WireReport>() else { return };
+            assert!(
+                report.outages.into_iter().map(Outage::from).all(|outage| outage.title.chars().count() <= TITLE_CHARS)
+            );
+            assert!(cut(&report.overall_health, HEALTH_CHARS).chars().count() <= HEALTH_CHARS);
+        });
+    }
+
+    #[test]
+    fn damaged_customers_are_refused() {
+        let seed = br#"{"customer_id":"C-1","is_vip":true,"account_type":"business","language":"de-AT"}"#;
+        switchboard_testkit::fuzz::fuzz("customer-answer", &[seed], |input| {
+            let Ok(customer) = crate::outbound::answer_of(200, input).json::<switchboard_core::ports::Customer>()
+            else {
+                return;
+            };
+            let written = serde_json::to_vec(&customer).unwrap();
+            assert_eq!(serde_json::from_slice::<switchboard_core::ports::Customer>(&written).unwrap(), customer);
+        });
+    }
 }

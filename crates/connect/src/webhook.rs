@@ -244,4 +244,24 @@ mod tests {
             assert!(error.report().contains("`hook`") && !error.report().contains("hunter2"), "{}", error.report());
         }
     }
+
+    #[test]
+    fn damaged_secrets_are_keys_or_are_refused_without_being_told() {
+        let seeds: [&[u8]; 3] = [b"whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD", b"whsec_aGVsbG8=\n", b"a plain secret"];
+        switchboard_testkit::fuzz::fuzz("webhook-secret", &seeds, |input| {
+            let text = String::from_utf8_lossy(input);
+            match key_of(&text) {
+                Ok(key) => {
+                    let signed = signature(&key, "id", "1", input);
+                    assert_eq!(signed.len(), "v1,".len() + 44);
+                    let other = [input, b"x"].concat();
+                    assert_ne!(signature(&key, "id", "1", &other), signed, "another body, another signature");
+                }
+                Err(error) => {
+                    let quoted = text.trim().strip_prefix(SECRET_PREFIX).unwrap_or_default();
+                    assert!(quoted.len() < 12 || !error.report().contains(quoted), "{}", error.report());
+                }
+            }
+        });
+    }
 }

@@ -39,6 +39,13 @@ pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, JsonError> {
     Ok(value)
 }
 
+/// What is wrong with the input as a whole.
+impl From<serde_json::Error> for JsonError {
+    fn from(error: serde_json::Error) -> Self {
+        refuse(String::new(), error)
+    }
+}
+
 fn refuse(pointer: String, error: serde_json::Error) -> JsonError {
     match error.classify() {
         serde_json::error::Category::Data => {

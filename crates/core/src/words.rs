@@ -1,8 +1,9 @@
 //! Enums whose values have one word each, the same in JSON, in parameters and in the database.
 
-/// Makes an enum with its words.
+/// Makes an enum with its words. They are matched as tokens: a `literal` reaches utoipa wrapped in a group, and the OpenAPI
+/// document would then name the variants instead of the words.
 macro_rules! words {
-    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $word:literal,)* }) => {
+    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $word:tt,)* }) => {
         $(#[$doc])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
         pub enum $name { $($(#[$variant_doc])* #[serde(rename = $word)] $variant,)* }

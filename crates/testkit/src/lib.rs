@@ -8,6 +8,7 @@
 )]
 pub mod contracts;
 pub mod doubles;
+pub mod fuzz;
 pub mod sample;
 pub mod sim;
 pub mod test_app;

@@ -22,6 +22,8 @@ mod desks;
 mod disk;
 mod eval;
 mod first_start;
+mod fuzz;
+mod in_process;
 mod keeping;
 mod keys;
 mod learning;

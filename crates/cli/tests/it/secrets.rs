@@ -1,5 +1,7 @@
 //! Secrets and customers' words stay where they belong.
 
+mod canaries;
+
 use std::{fs, path::Path};
 
 use reqwest::Method;

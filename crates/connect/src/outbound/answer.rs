@@ -86,18 +86,23 @@ impl Answer {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
-    fn answer(status: u16, body: &str) -> Answer {
+    /// An answer, as if another system had sent it.
+    pub(crate) fn answer_of(status: u16, body: &[u8]) -> Answer {
         Answer {
             status,
             retry_after: Some(Duration::from_secs(7)),
-            body: Untrusted::new(body.as_bytes().to_vec()),
+            body: Untrusted::new(body.to_vec()),
             who: "the source".to_owned(),
             credential: Some("crm_token".parse().unwrap()),
             only_reads: false,
         }
+    }
+
+    fn answer(status: u16, body: &str) -> Answer {
+        answer_of(status, body.as_bytes())
     }
 
     fn check(status: u16, kind: ErrorKind, retry: Retry, message: &str) {

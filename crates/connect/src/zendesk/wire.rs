@@ -142,3 +142,33 @@ impl TryFrom<String> for Cursor {
         if fits { Ok(Self(text)) } else { Err("must be a cursor") }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use switchboard_testkit::fuzz::fuzz;
+
+    use super::*;
+    use crate::outbound::answer_of;
+
+    #[test]
+    fn damaged_answers_are_bounded_or_refused() {
+        let ticket = br#"{"ticket":{"id":4711,"updated_at":"2026-11-20T08:00:00Z","tags":["a","b"],"subject":"x"}}"#;
+        fuzz("zendesk-ticket", &[ticket], |input| {
+            let answer = answer_of(200, input);
+            let _ = answer.json::<WrittenAnswer>();
+            if let Ok(read) = answer.json::<TicketAnswer>() {
+                assert!((1..=40).contains(&read.ticket.updated_at.as_str().len()));
+            }
+        });
+        let comments = br#"{"comments":[{"body":"switchboard 1","plain_body":"switchboard 1","public":false}],"meta":{"has_more":true,"after_cursor":"abc="}}"#;
+        fuzz("zendesk-comments", &[comments], |input| {
+            let Ok(page) = answer_of(200, input).json::<CommentsPage>() else { return };
+            assert!(page.comments.iter().all(|comment| !comment.is_note_with("no such line\n")));
+            assert!(page.meta.next().is_none_or(|Cursor(cursor)| (1..=1_000).contains(&cursor.len())));
+        });
+        fuzz("zendesk-refusal", &[br#"{"error":"RecordInvalid","description":"x"}"#], |input| {
+            let Ok(refusal) = answer_of(422, input).json::<Refusal>() else { return };
+            assert!(refusal.code().is_none_or(|code| code.len() <= 40));
+        });
+    }
+}

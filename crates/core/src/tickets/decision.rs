@@ -209,10 +209,10 @@ pub struct ToolCall {
     /// The tool.
     pub name: ToolName,
     /// What went in.
-    #[schema(value_type = Object)]
+    #[schema(value_type = serde_json::Value)]
     pub input: serde_json::Value,
     /// What came out; the error when it failed.
-    #[schema(value_type = Object)]
+    #[schema(value_type = serde_json::Value)]
     pub output: serde_json::Value,
     /// How long it took, in milliseconds.
     pub duration_ms: f64,

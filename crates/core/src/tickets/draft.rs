@@ -46,13 +46,13 @@ pub struct TicketDraft {
     #[schema(value_type = String, required, nullable = false, min_length = 1, max_length = 50_000, example = "The router's light is red and nothing loads. My service is SVC204.")]
     description: Option<Untrusted<String>>,
     /// When the customer wrote it; the time of acceptance when absent.
-    #[schema(value_type = String, format = DateTime, nullable = false, required = false)]
+    #[schema(value_type = Option<String>, format = DateTime)]
     timestamp: Option<String>,
     /// Which way it came in, such as `email`, `web` or `phone`.
-    #[schema(nullable = false, max_length = 64, pattern = r"^[a-z0-9][a-z0-9_-]*$", example = "web")]
+    #[schema(max_length = 64, pattern = r"^[a-z0-9][a-z0-9_-]*$", example = "web")]
     channel: Option<String>,
     /// The language, such as `en` or `de-AT`; told from the text when absent.
-    #[schema(nullable = false, pattern = r"^[a-z]{2,3}(-[A-Z]{2})?$", example = "en")]
+    #[schema(pattern = r"^[a-z]{2,3}(-[A-Z]{2})?$", example = "en")]
     language: Option<String>,
     /// Files that came with it.
     #[serde(default)]
@@ -63,7 +63,6 @@ pub struct TicketDraft {
     #[schema(value_type = BTreeMap<String, String>, required = false)]
     metadata: Untrusted<BTreeMap<String, String>>,
     /// The tenant; the key says it when absent, and must agree when present.
-    #[schema(nullable = false)]
     tenant_id: Option<String>,
 }
 

@@ -95,16 +95,16 @@ pub enum Reviewer {
 #[serde(deny_unknown_fields)]
 pub struct ReviewDraft {
     /// The team that should have it. When it is absent and the category differs, the category's own team.
-    #[schema(nullable = false, example = "billing")]
+    #[schema(example = "billing")]
     pub team: Option<String>,
     /// How urgent it is: `low`, `medium`, `high` or `critical`.
-    #[schema(nullable = false, example = "high")]
+    #[schema(example = "high")]
     pub priority: Option<String>,
     /// What it is about.
-    #[schema(nullable = false, example = "invoice_dispute")]
+    #[schema(example = "invoice_dispute")]
     pub category: Option<String>,
     /// Why, for the agents at the desk; a blank one is as good as none.
-    #[schema(value_type = Option<String>, nullable = false, max_length = 2_000)]
+    #[schema(value_type = Option<String>, max_length = 2_000)]
     pub note: Option<Untrusted<String>>,
 }
 

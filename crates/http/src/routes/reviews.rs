@@ -18,8 +18,10 @@ use crate::{HttpState, Problem, auth::Caller};
 #[into_params(parameter_in = Query)]
 pub(crate) struct QueueParameters {
     /// Assigned to this team.
+    #[param(min_length = 1, max_length = 64, pattern = "^[a-z0-9][a-z0-9_-]*$")]
     team: Option<String>,
     /// Of this category.
+    #[param(min_length = 1, max_length = 64, pattern = "^[a-z0-9][a-z0-9_-]*$")]
     category: Option<String>,
     /// Tickets on a page, 1 to 200; 50 when absent.
     #[param(value_type = Option<u32>, minimum = 1, maximum = 200)]

@@ -147,4 +147,20 @@ mod tests {
         assert_eq!(tokens.ids(&long, 64).len(), 64);
         assert!(WordPiece::new(b"a\nb").is_err(), "a vocabulary without its marks is none");
     }
+
+    #[test]
+    fn damaged_texts_and_vocabularies_give_bounded_ids() {
+        let tokens = word_piece();
+        let seeds: Vec<&[u8]> = GIVEN.iter().map(|(text, _)| text.as_bytes()).collect();
+        switchboard_testkit::fuzz::fuzz("word-piece", &seeds, |input| {
+            let ids = tokens.ids(&String::from_utf8_lossy(input), 64);
+            assert!((2..=64).contains(&ids.len()));
+            assert_eq!((ids.first(), ids.last()), (Some(&tokens.start), Some(&tokens.end)));
+        });
+        switchboard_testkit::fuzz::fuzz("vocabulary", &[b"[CLS]\n[SEP]\n[UNK]\na\n##b\n"], |input| {
+            if let Ok(tokens) = WordPiece::new(input) {
+                assert!(tokens.ids("ab a b", 8).len() <= 8);
+            }
+        });
+    }
 }

@@ -61,3 +61,24 @@ impl<'a> Tensors<'a> {
 fn misshaped(name: &str) -> EmbedError {
     EmbedError::Content(format!("model.safetensors has no {name} of the expected shape"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn damaged_files_give_tensors_or_an_error() {
+        let header = br#"{"__metadata__":{"format":"pt"},"a":{"dtype":"F32","shape":[2,1],"data_offsets":[0,8]},"b":{"dtype":"F32","shape":[1],"data_offsets":[8,12]}}"#;
+        let whole = |header: &[u8]| [&(header.len() as u64).to_le_bytes()[..], header, &[0; 12]].concat();
+        let read = |file: &[u8]| {
+            let tensors = Tensors::new(file)?;
+            let (matrix, vector) = (tensors.matrix("a")?, tensors.vector("b")?);
+            assert!(4 * (matrix.len() + vector.len()) <= 2 * file.len());
+            Ok::<_, EmbedError>(matrix)
+        };
+        assert_eq!(read(&whole(header)).unwrap().dim(), (2, 1));
+        switchboard_testkit::fuzz::fuzz("safetensors", &[&whole(header)], |file| drop(read(file)));
+        // With the length that belongs to it: else nearly all ends at the first eight bytes.
+        switchboard_testkit::fuzz::fuzz("safetensors-header", &[header], |header| drop(read(&whole(header))));
+    }
+}

@@ -1,7 +1,7 @@
 use rusqlite::{Connection, params_from_iter, types::Value};
 use switchboard_core::{
     error::{Error, ErrorKind, Result},
-    ids::TenantId,
+    ids::{TenantId, TicketId},
     ports::{Page, ReviewState, TicketFilter, TicketStatus, TicketSummary},
     tickets::{PriorityLevel, SyncStatus},
 };
@@ -32,9 +32,11 @@ impl Query {
             }
         }
         if let Some(cursor) = cursor {
-            let (at, id) = parse_cursor(cursor)?;
-            conditions.push("(accepted_at, id) < (?, ?)".to_owned());
-            values.extend([at.into(), id.into()]);
+            let (at, ticket) = parse_cursor(cursor)?;
+            // Of a ticket that is gone: those of its moment may come again, none is left out.
+            let row = "coalesce((SELECT id FROM tickets WHERE tenant = ? AND ticket_id = ?), 9223372036854775807)";
+            conditions.push(format!("(accepted_at, id) < (?, {row})"));
+            values.extend([at.into(), tenant.as_str().to_owned().into(), ticket.as_str().to_owned().into()]);
         }
         // Written out, because SQLite takes a partial index only when it can prove the index's own condition.
         if let Some(priority) = filter.priority {
@@ -69,18 +71,20 @@ impl Query {
 
     pub(super) fn run(self, connection: &Connection) -> rusqlite::Result<Page<TicketSummary>> {
         let mut statement = connection.prepare_cached(&self.sql)?;
-        let mut found = statement
-            .query_map(params_from_iter(self.values), |row| Ok((row.get::<_, i64>("id")?, rows::summary(row)?)))?
-            .collect::<rusqlite::Result<Vec<_>>>()?;
-        let more = found.len() > self.limit;
-        found.truncate(self.limit);
-        let next_cursor =
-            found.last().filter(|_| more).map(|(id, last)| format!("{}-{id}", last.accepted_at.as_millis()));
-        Ok(Page { items: found.into_iter().map(|(_, summary)| summary).collect(), next_cursor })
+        let mut items = statement
+            .query_map(params_from_iter(self.values), rows::summary)?
+            .collect::<rusqlite::Result<Vec<TicketSummary>>>()?;
+        let more = items.len() > self.limit;
+        items.truncate(self.limit);
+        let next_cursor = items
+            .last()
+            .filter(|_| more)
+            .map(|last| format!("{}-{}", last.accepted_at.as_millis(), rows::ticket_mark(&last.ticket_id)));
+        Ok(Page { items, next_cursor })
     }
 }
 
-fn parse_cursor(cursor: &str) -> Result<(i64, i64)> {
-    let parts = cursor.split_once('-').and_then(|(at, id)| Some((at.parse().ok()?, id.parse().ok()?)));
+fn parse_cursor(cursor: &str) -> Result<(i64, TicketId)> {
+    let parts = cursor.split_once('-').and_then(|(at, mark)| Some((at.parse().ok()?, rows::ticket_of_mark(mark)?)));
     parts.ok_or_else(|| Error::new(ErrorKind::Invalid, "the cursor is not one that a page of this list gave"))
 }

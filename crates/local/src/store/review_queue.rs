@@ -1,9 +1,9 @@
 use std::cmp::Ordering;
 
-use rusqlite::{Connection, Row, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 use switchboard_core::{
     error::{Error, ErrorKind, Result},
-    ids::TenantId,
+    ids::{TenantId, TicketId},
     limits,
     ports::{ReviewFilter, ReviewQueue, WaitingReview},
     time::Timestamp,
@@ -19,7 +19,7 @@ pub(super) struct Query {
     tenant: TenantId,
     team: Option<String>,
     category: Option<String>,
-    after: Option<Place>,
+    after: Option<(Place, TicketId)>,
     limit: u32,
     since: Timestamp,
 }
@@ -61,6 +61,7 @@ impl Query {
     pub(super) fn run(self, connection: &Connection) -> rusqlite::Result<ReviewQueue> {
         // One state of the data for all the reads.
         let transaction = connection.unchecked_transaction()?;
+        let after = self.after(connection)?;
         let groups = self.groups(connection)?;
         let shares = if groups.is_empty() { Vec::new() } else { self.shares(connection)? };
         let share_of = |category: &str| {
@@ -68,13 +69,14 @@ impl Query {
         };
         let mut best = Vec::new();
         for group in &groups {
-            best.extend(self.best(connection, group, share_of(&group.category))?);
+            best.extend(self.best(connection, group, share_of(&group.category), after)?);
         }
         best.sort_by(Place::order);
         let more = best.len() > self.limit as usize;
         best.truncate(self.limit as usize);
-        let next_cursor = best.last().filter(|_| more).map(Place::cursor);
-        let items = best.into_iter().map(|place| item(connection, place)).collect::<rusqlite::Result<_>>()?;
+        let last = best.last().filter(|_| more).copied();
+        let items = best.into_iter().map(|place| item(connection, place)).collect::<rusqlite::Result<Vec<_>>>()?;
+        let next_cursor = last.zip(items.last()).map(|(place, last)| place.cursor(&last.ticket.ticket_id));
         let waiting = groups.iter().map(|group| group.waiting.unsigned_abs()).sum();
         transaction.finish()?;
         Ok(ReviewQueue { waiting, items, next_cursor })
@@ -114,9 +116,20 @@ impl Query {
         Ok(counts.into_iter().map(|(category, count)| (category, count / all)).collect())
     }
 
+    /// The cursor's place. A ticket that is gone stood before all others of its value: some may come again, none is left out.
+    fn after(&self, connection: &Connection) -> rusqlite::Result<Place> {
+        let Some((place, ticket)) = &self.after else {
+            return Ok(Place { value: f64::INFINITY, confidence: 0.0, row: 0 });
+        };
+        let row = connection
+            .prepare_cached("SELECT id FROM tickets WHERE tenant = ?1 AND ticket_id = ?2")?
+            .query_row(params![self.tenant.as_str(), ticket.as_str()], |row| row.get(0))
+            .optional()?;
+        Ok(Place { row: row.unwrap_or(0), ..*place })
+    }
+
     /// The group's first tickets behind the cursor, one more than fit on the page.
-    fn best(&self, connection: &Connection, group: &Group, share: f64) -> rusqlite::Result<Vec<Place>> {
-        let after = self.after.unwrap_or(Place { value: f64::INFINITY, confidence: 0.0, row: 0 });
+    fn best(&self, connection: &Connection, group: &Group, share: f64, after: Place) -> rusqlite::Result<Vec<Place>> {
         // Spares reading what stands before the cursor; a little less, because the exact test is the one on the value.
         let from = if share > 0.0 { 1.0 - after.value / share - 1e-9 } else { f64::NEG_INFINITY };
         let sql = format!(
@@ -166,15 +179,16 @@ impl Place {
     }
 
     /// The bits of both numbers, so that they come back as they were.
-    fn cursor(&self) -> String {
-        format!("{:016x}-{:016x}-{}", self.value.to_bits(), self.confidence.to_bits(), self.row)
+    fn cursor(&self, ticket: &TicketId) -> String {
+        format!("{:016x}-{:016x}-{}", self.value.to_bits(), self.confidence.to_bits(), rows::ticket_mark(ticket))
     }
 
-    fn parse(cursor: &str) -> Option<Self> {
+    /// The place but for its row, and the ticket that stands there.
+    fn parse(cursor: &str) -> Option<(Self, TicketId)> {
         let mut parts = cursor.splitn(3, '-');
         let mut number =
             || Some(f64::from_bits(u64::from_str_radix(parts.next()?, 16).ok()?)).filter(|n| n.is_finite());
         let (value, confidence) = (number()?, number()?);
-        Some(Self { value, confidence, row: parts.next()?.parse().ok()? })
+        Some((Self { value, confidence, row: 0 }, rows::ticket_of_mark(parts.next()?)?))
     }
 }

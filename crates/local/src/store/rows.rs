@@ -164,3 +164,17 @@ pub(crate) fn event(row: &Row<'_>) -> rusqlite::Result<Event> {
         detail: detail.map_err(|error| corrupt("event", error))?,
     })
 }
+
+/// A ticket in a cursor: its own id, because a row's number counts the tickets of all tenants. In hexadecimal, so that it
+/// stands in a URL as it is.
+pub(super) fn ticket_mark(ticket: &TicketId) -> String {
+    ticket.as_str().bytes().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The ticket of [`ticket_mark`].
+pub(super) fn ticket_of_mark(mark: &str) -> Option<TicketId> {
+    let byte = |digits: &[u8]| u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok();
+    let (pairs, []) = mark.as_bytes().as_chunks::<2>() else { return None };
+    let bytes = pairs.iter().map(|pair| byte(pair)).collect::<Option<Vec<u8>>>()?;
+    String::from_utf8(bytes).ok()?.parse().ok()
+}

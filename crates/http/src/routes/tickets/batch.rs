@@ -14,7 +14,8 @@ use serde_json::value::RawValue;
 use switchboard_core::{
     access::Scope,
     error::{FieldError, PublicCode},
-    json, limits,
+    json::{self, JsonError},
+    limits,
     tickets::{accept::accept, draft::TicketDraft},
 };
 use utoipa::ToSchema;
@@ -135,7 +136,7 @@ fn array(bytes: &[u8]) -> Result<Parsed, Problem> {
         serde_json::error::Category::Data => {
             Problem::invalid_fields(vec![FieldError::new("", "must be a JSON array of tickets")])
         }
-        _ => Problem::new(PublicCode::MalformedJson, error.to_string()),
+        _ => JsonError::from(error).into(),
     })?;
     Ok(items.into_iter().map(|item| json::parse(item.get().as_bytes()).map_err(Problem::from)).collect())
 }

@@ -55,7 +55,7 @@ impl From<Receipt> for AcceptedTicket {
         "channel": "web",
     })),
     params(
-        ("Idempotency-Key" = Option<String>, Header, description = "A key of your own for this request: sent again with the same ticket, it gets the same answer; with another one, 409."),
+        ("Idempotency-Key" = Option<String>, Header, description = "A key of your own for this request: sent again with the same ticket, it gets the same answer; with another one, 409.", min_length = 1, max_length = 128, pattern = "^[A-Za-z0-9._:@#/+=-]+$"),
         ("x-correlation-id" = Option<String>, Header, description = "Follows the request through everything that it causes."),
     ),
     responses(

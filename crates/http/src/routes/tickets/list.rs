@@ -5,7 +5,8 @@ use axum::{
 use serde::Deserialize;
 use switchboard_core::{
     access::Scope,
-    ports::{Page, TicketFilter, TicketStatus, TicketSummary},
+    ports::{Page, ReviewState, TicketFilter, TicketStatus, TicketSummary},
+    tickets::{PriorityLevel, SyncStatus},
 };
 use utoipa::IntoParams;
 
@@ -21,20 +22,28 @@ use crate::{
 #[into_params(parameter_in = Query)]
 pub(crate) struct ListParameters {
     /// Assigned to this team.
+    #[param(min_length = 1, max_length = 64, pattern = "^[a-z0-9][a-z0-9_-]*$")]
     team: Option<String>,
     /// Of this customer.
+    #[param(min_length = 1, max_length = 128, pattern = "^[A-Za-z0-9._:@#/+=-]+$")]
     customer_id: Option<String>,
     /// `low`, `medium`, `high` or `critical`.
+    #[param(value_type = Option<PriorityLevel>)]
     priority: Option<String>,
     /// `accepted` or `routed`.
+    #[param(value_type = Option<TicketStatus>)]
     status: Option<String>,
     /// `pending`, `success` or `failed`.
+    #[param(value_type = Option<SyncStatus>)]
     sync_status: Option<String>,
     /// `not_needed`, `waiting` or `done`.
+    #[param(value_type = Option<ReviewState>)]
     review_state: Option<String>,
     /// Accepted at or after this time (RFC 3339).
+    #[param(format = DateTime)]
     since: Option<String>,
     /// Accepted before this time (RFC 3339).
+    #[param(format = DateTime)]
     until: Option<String>,
     /// Tickets on a page, 1 to 200; 50 when absent.
     #[param(value_type = Option<u32>, minimum = 1, maximum = 200)]
