@@ -23,7 +23,7 @@ pub enum ErrorKind {
     Unauthorized,
     /// The credentials do not reach this far.
     Forbidden,
-    /// The other side asks for fewer calls.
+    /// Fewer calls are asked for: by another system, or of one tenant by ours.
     Throttled,
     /// The other side is down or unreachable.
     Unavailable,
@@ -39,6 +39,8 @@ pub enum ErrorKind {
     StorageFull,
     /// Too much work is waiting already.
     Overloaded,
+    /// The tenant, or one of its customers, has sent in as much as its quota allows.
+    QuotaExceeded,
     /// A broken invariant or a failed machine.
     Internal,
 }
@@ -77,6 +79,7 @@ impl Error {
             | ErrorKind::Timeout
             | ErrorKind::StorageFull
             | ErrorKind::Overloaded
+            | ErrorKind::QuotaExceeded
             | ErrorKind::BadAnswer
             | ErrorKind::Internal => Retry::Later,
             ErrorKind::Invalid
@@ -203,10 +206,16 @@ public_codes! {
     NotDecidedYet = "not_decided_yet", 409, "The ticket has no decision yet";
     /// The body is over the limit.
     BodyTooLarge = "body_too_large", 413, "The body is too large";
+    /// The path and the query are over the limit.
+    UriTooLong = "uri_too_long", 414, "The address of the request is too long";
     /// The content type is not one that the path takes.
     UnsupportedMediaType = "unsupported_media_type", 415, "The content type is not supported";
-    /// Too many requests.
+    /// Too many requests in too short a time.
     TooManyRequests = "too_many_requests", 429, "Too many requests";
+    /// The tenant, or one of its customers, has used up its quota.
+    QuotaExceeded = "quota_exceeded", 429, "The quota is used up";
+    /// The headers are over the limit.
+    HeadersTooLarge = "headers_too_large", 431, "The headers of the request are too large";
     /// Our own fault.
     Internal = "internal", 500, "Something went wrong on our side";
     /// Something that is needed is down, or too much work waits.
@@ -224,9 +233,10 @@ impl From<ErrorKind> for PublicCode {
             ErrorKind::Unauthorized => Self::Unauthorized,
             ErrorKind::Forbidden => Self::Forbidden,
             ErrorKind::StorageFull => Self::StorageFull,
-            ErrorKind::Unavailable | ErrorKind::Timeout | ErrorKind::Throttled | ErrorKind::Overloaded => {
-                Self::Unavailable
-            }
+            // What a tenant itself has too much of is its 429; what all have too much of is a 503.
+            ErrorKind::Throttled => Self::TooManyRequests,
+            ErrorKind::QuotaExceeded => Self::QuotaExceeded,
+            ErrorKind::Unavailable | ErrorKind::Timeout | ErrorKind::Overloaded => Self::Unavailable,
             ErrorKind::Refused | ErrorKind::BadAnswer | ErrorKind::LeaseLost | ErrorKind::Internal => Self::Internal,
         }
     }

@@ -16,6 +16,8 @@ pub struct Swept {
     pub expired: usize,
     /// Events whose archive time had come.
     pub unarchived: usize,
+    /// Counts of days that are over.
+    pub uncounted: usize,
     /// Events queued again, because their ticket was unfinished and nothing was on its way.
     pub queued_again: usize,
 }
@@ -32,6 +34,7 @@ impl SqliteStore {
                     queued_again: queue_again(connection, now).map_err(explain)?,
                     expired: expire(connection, now).map_err(explain)?,
                     unarchived: unarchive(connection, now).map_err(explain)?,
+                    uncounted: uncount(connection, now).map_err(explain)?,
                 })
             })
             .await?;
@@ -100,6 +103,16 @@ fn unarchive(connection: &Connection, now: Timestamp) -> rusqlite::Result<usize>
                 ORDER BY e.id LIMIT ?2)",
         )?
         .execute(params![first_id_of(now.minus(limits::EVENT_RETENTION)), AT_ONCE])
+}
+
+/// Yesterday's counts are kept: the clock may go back a little.
+fn uncount(connection: &Connection, now: Timestamp) -> rusqlite::Result<usize> {
+    connection
+        .prepare_cached(
+            "DELETE FROM quota_counts WHERE (day, tenant, customer) IN
+             (SELECT day, tenant, customer FROM quota_counts WHERE day < ?1 LIMIT ?2)",
+        )?
+        .execute(params![now.day() - 1, AT_ONCE])
 }
 
 /// The smallest id that an event of that time can have: ids are ULIDs and sort by time.

@@ -8,7 +8,7 @@ use switchboard_core::{
     event::{Event, EventDetail, TicketReceived, TicketReviewed, TicketRouted, TicketSyncFailed, TicketSynced},
     limits,
     ports::{Customer, Example, ExampleSource, Ids, KeyRecord, NewReview, NewTicket, StoredCustomer, TenantScope},
-    tenants::Tenant,
+    tenants::{QuotasConfig, Tenant},
     tickets::{
         Attachment, CategoryProbability, DecidedBy, Decision, Entity, Finding, IssueClassification, PriorityLevel,
         PriorityTerm, Sentiment, Severity, Ticket, Tokens, ToolCall, ToolName,
@@ -100,6 +100,7 @@ pub fn new_ticket(scope: &TenantScope, ticket: Ticket, ids: &dyn Ids) -> NewTick
     NewTicket {
         event: event(scope, &ticket, ticket.accepted_at, detail, ids),
         idempotency_key: ticket.idempotency_key.clone(),
+        quotas: QuotasConfig::default(),
         ticket,
     }
 }

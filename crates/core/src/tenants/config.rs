@@ -38,6 +38,9 @@ pub struct TenantConfig {
     /// When the classifier is trained again.
     #[serde(default)]
     pub learning: LearningConfig,
+    /// How many tickets may be sent in.
+    #[serde(default)]
+    pub quotas: QuotasConfig,
     /// Kinds of entities beside the built-in ones.
     #[serde(default)]
     pub entities: Vec<EntityConfig>,
@@ -240,6 +243,16 @@ impl Default for LearningConfig {
     fn default() -> Self {
         Self { automatic: true, after_reviews: 50, every_hours: 24 }
     }
+}
+
+/// How many tickets may be sent in; what is absent has no quota. Days are those of UTC.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct QuotasConfig {
+    /// Of the whole tenant, a day.
+    pub tickets_per_day: Option<u32>,
+    /// Of each of its customers, a day.
+    pub tickets_per_customer_per_day: Option<u32>,
 }
 
 /// A kind of entity that the tenant defines.

@@ -12,8 +12,8 @@ use sha2::{Digest, Sha256};
 
 pub use config::{
     CategoryConfig, CustomersConfig, DeskConfig, EntityConfig, LearningConfig, LevelsConfig, PriorityConfig,
-    ReviewConfig, RuleConditions, RuleConfig, ServiceLevelConfig, ServiceStatusConfig, TeamConfig, TenantConfig,
-    WeightsConfig,
+    QuotasConfig, ReviewConfig, RuleConditions, RuleConfig, ServiceLevelConfig, ServiceStatusConfig, TeamConfig,
+    TenantConfig, WeightsConfig,
 };
 pub use recogniser::Recogniser;
 

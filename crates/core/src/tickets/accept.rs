@@ -8,6 +8,7 @@ use crate::{
     ids::{CorrelationId, IdempotencyKey, TicketId},
     limits,
     ports::{Accepted, NewTicket, TenantScope},
+    tenants::QuotasConfig,
 };
 
 /// A ticket that is on disk.
@@ -66,9 +67,10 @@ pub async fn accept(
             Err(mistakes) => outcomes.push(Some(Err(NotAccepted::Invalid(mistakes)))),
         }
     }
+    let quotas = quotas(app, scope).await;
     let mut stored = Vec::with_capacity(valid.len());
     for tickets in valid.chunks(limits::ACCEPT_AT_ONCE) {
-        let new = tickets.iter().map(|ticket| new_ticket(app, scope, ticket)).collect();
+        let new = tickets.iter().map(|ticket| new_ticket(app, scope, ticket, quotas)).collect();
         stored.extend(app.tickets.accept(scope, new).await?);
     }
     let mut stored = valid.into_iter().zip(stored);
@@ -83,8 +85,15 @@ pub async fn accept(
     Ok(outcomes)
 }
 
-fn new_ticket(app: &App, scope: &TenantScope, ticket: &Ticket) -> NewTicket {
+/// A tenant whose configuration cannot be read has its tickets taken all the same, so it has no quota either.
+async fn quotas(app: &App, scope: &TenantScope) -> QuotasConfig {
+    let tenant = app.tenants.tenant(scope.tenant()).await.ok().flatten();
+    tenant.map(|tenant| tenant.config.quotas).unwrap_or_default()
+}
+
+fn new_ticket(app: &App, scope: &TenantScope, ticket: &Ticket, quotas: QuotasConfig) -> NewTicket {
     NewTicket {
+        quotas,
         event: Event {
             id: app.event_id(),
             tenant: scope.tenant().clone(),
