@@ -96,7 +96,11 @@ fn command(data: &Path) -> Command {
 }
 
 fn spawn(data: &Path, address: SocketAddr, receiver: SocketAddr) -> Result<Child> {
+    // The load comes from one address with one key; the rates are not what is measured.
+    let rates = ["ADDRESS_REQUESTS", "KEY_REQUESTS", "TENANT_REQUESTS", "KEY_TICKETS", "TENANT_TICKETS"]
+        .map(|rate| (format!("SWITCHBOARD_LIMITS__{rate}_PER_SECOND"), "0"));
     command(data)
+        .envs(rates)
         .args(["--quiet", "serve", "--no-demo", "--listen", &address.to_string()])
         .env("SWITCHBOARD_OUTBOUND__ALLOW_HOSTS", json!([receiver.to_string()]).to_string())
         .stdout(Stdio::null())

@@ -19,6 +19,7 @@ mod cli_route;
 mod crash;
 mod desk_failures;
 mod desks;
+mod door;
 mod eval;
 mod first_start;
 mod keys;

@@ -38,8 +38,11 @@ impl Home {
     /// A data folder that is not there yet.
     pub(crate) fn new() -> Self {
         // Most tests are not about learning, and a training beside each would cost them seconds.
-        let quiet = ("SWITCHBOARD_SERVER__TRAIN".to_owned(), "false".to_owned());
-        Self { folder: tempfile::tempdir().unwrap(), environment: vec![quiet] }
+        let home = Self { folder: tempfile::tempdir().unwrap(), environment: Vec::new() };
+        let home = home.env("SWITCHBOARD_SERVER__TRAIN", "false");
+        // Nor about rates: they send as fast as they can, all from one address and mostly with one key.
+        let rates = ["ADDRESS_REQUESTS", "KEY_REQUESTS", "TENANT_REQUESTS", "KEY_TICKETS", "TENANT_TICKETS"];
+        rates.iter().fold(home, |home, rate| home.env(&format!("SWITCHBOARD_LIMITS__{rate}_PER_SECOND"), "0"))
     }
 
     /// The same with `config` as a tenant; its server is to be started by [`Home::start_empty`].

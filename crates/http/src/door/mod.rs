@@ -1,0 +1,130 @@
+//! What stands before the routes: who is let in, how often, and how many at the same time. A refusal here costs little: no body
+//! is read, no key is looked up.
+
+mod admission;
+mod client;
+mod limits;
+mod rates;
+
+use axum::{
+    extract::{Request, State},
+    http::{HeaderMap, HeaderValue, Uri, header},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use switchboard_core::{
+    access::Principal,
+    deadline,
+    error::{Error, PublicCode},
+};
+
+pub(crate) use admission::{Admission, Place};
+pub use client::{ClientAddressHeader, TrustedProxies};
+pub use limits::Limits;
+pub(crate) use rates::Rates;
+
+use crate::{HttpState, Problem};
+
+/// Bytes of path and query. The longest filter of a list has not half of it.
+const URI_BYTES: usize = 16 * 1024;
+/// Bytes of all header names and values together.
+const HEADERS_BYTES: usize = 32 * 1024;
+
+/// What the server knows of the connection that a request came by.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Connection {
+    /// The other end.
+    pub(crate) peer: std::net::IpAddr,
+    /// Whether it is encrypted.
+    pub(crate) encrypted: bool,
+    /// Whether it is one more than the server's connections: only what watches the server is answered.
+    pub(crate) surplus: bool,
+}
+
+/// The address that a request is counted under, and what it came by.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Client(std::net::IpAddr);
+
+/// Lets a request in, or refuses it before anything is done for it.
+pub(crate) async fn middleware(State(state): State<HttpState>, mut request: Request, next: Next) -> Response {
+    if let Err(problem) = check_size(request.uri(), request.headers()) {
+        return closing(problem);
+    }
+    let connection = request.extensions().get::<Connection>().copied();
+    let watching = matches!(request.uri().path(), "/health" | "/health/live" | "/metrics");
+    let place = if watching {
+        state.admission.watcher()
+    } else if connection.is_some_and(|connection| connection.surplus) {
+        refused("connections");
+        return closing(Problem::new(PublicCode::Unavailable, "the server has all the connections that it can serve"));
+    } else {
+        state.admission.enter()
+    };
+    let Some(place) = place else {
+        refused("concurrency");
+        return Problem::new(PublicCode::Unavailable, "the server has all the requests in work that it can serve")
+            .into_response();
+    };
+    if let Some(connection) = connection
+        && !watching
+    {
+        let client = state.service.client_address.of(connection.peer, request.headers());
+        if let Err(problem) = state.rates.request(client) {
+            refused("address");
+            return problem.into_response();
+        }
+        request.extensions_mut().insert(Client(client));
+    }
+    request.extensions_mut().insert(place.clone());
+    let Some(limit) = state.service.limits.request_time() else { return next.run(request).await };
+    let work = async { Ok::<_, Error>(next.run(request).await) };
+    match deadline::within(state.app().clock.as_ref(), limit, "the request", work).await {
+        Ok(response) => response,
+        Err(error) => {
+            tracing::warn!("a request took longer than its time limit and was given up");
+            Problem::from(error).into_response()
+        }
+    }
+}
+
+/// Counts a request of a caller whose key was checked.
+pub(crate) fn identified(state: &HttpState, principal: &Principal) -> Result<(), Problem> {
+    state.rates.key(principal).inspect_err(|_| refused("key"))
+}
+
+/// Counts an attempt with a wrong key.
+pub(crate) fn failed_attempt(state: &HttpState, client: Option<&Client>) {
+    if let Some(Client(address)) = client {
+        state.rates.failed_attempt(*address);
+    }
+}
+
+/// Counts the tickets that a caller sends in, one by one or together.
+pub(crate) fn tickets(state: &HttpState, principal: &Principal, tickets: usize) -> Result<(), Problem> {
+    state.rates.tickets(principal, tickets).inspect_err(|_| refused("tickets"))
+}
+
+fn check_size(uri: &Uri, headers: &HeaderMap) -> Result<(), Problem> {
+    let length = uri.path().len() + uri.query().map_or(0, str::len);
+    if length > URI_BYTES {
+        let detail = format!("path and query may have at most {URI_BYTES} bytes, these have {length}");
+        return Err(Problem::new(PublicCode::UriTooLong, detail));
+    }
+    let size: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+    if size > HEADERS_BYTES {
+        let detail = format!("headers may have at most {HEADERS_BYTES} bytes together, these have {size}");
+        return Err(Problem::new(PublicCode::HeadersTooLarge, detail));
+    }
+    Ok(())
+}
+
+/// The answer after which the connection ends.
+fn closing(problem: Problem) -> Response {
+    let mut response = problem.into_response();
+    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    response
+}
+
+fn refused(by: &'static str) {
+    metrics::counter!("switchboard_http_refused_total", "limit" => by).increment(1);
+}
