@@ -63,6 +63,14 @@ impl Server {
         self.child.id()
     }
 
+    /// How many dead letters there are.
+    pub(crate) fn dead_letters(&self) -> Result<usize> {
+        let listed = command(&self.data).args(["--json", "dlq", "list"]).output()?;
+        ensure!(listed.status.success(), "dlq list: {}", String::from_utf8_lossy(&listed.stderr));
+        let letters: Value = serde_json::from_slice(&listed.stdout)?;
+        Ok(letters.as_array().context("dlq list gives no array")?.len())
+    }
+
     /// Stops and starts it `times` over on the data that it has, and measures from the start to the first answer.
     pub(crate) async fn restarts(mut self, times: usize) -> Result<Value> {
         let mut took = Vec::with_capacity(times);

@@ -17,8 +17,13 @@ use super::Limits;
 
 /// Requests to `/health` and `/metrics` in work at the same time, beside all others: they answer when nothing else does.
 const WATCHERS: usize = 16;
+/// How long one of them waits for its place: a look at the server is worth a wait, and there are few who look.
+const WATCHER_WAIT: Duration = Duration::from_secs(2);
 /// How long a request whose body has arrived waits for its place: the body was read already, so a short wait is worth it.
 const PLACE_WAIT: Duration = Duration::from_millis(250);
+
+/// What a request is told that finds no place.
+pub(crate) const FULL: &str = "the server has all the requests in work that it can serve";
 
 /// The places of requests in work.
 pub(crate) struct Admission {
@@ -48,8 +53,10 @@ impl Admission {
     }
 
     /// A place of those for requests that watch the server.
-    pub(crate) fn watcher(&self) -> Option<Place> {
-        Place::take(&self.watchers)
+    pub(crate) async fn watcher(&self, clock: &dyn Clock) -> Option<Place> {
+        let place = Place { places: Arc::clone(&self.watchers), permit: Arc::default() };
+        place.take_within(clock, WATCHER_WAIT).await.ok()?;
+        Some(place)
     }
 }
 
@@ -69,10 +76,18 @@ impl Place {
         if self.permit.lock().unwrap_or_else(PoisonError::into_inner).is_some() {
             return Ok(());
         }
-        let overloaded =
-            || Error::new(ErrorKind::Overloaded, "the server has all the requests in work that it can serve");
-        let acquired = async { Arc::clone(&self.places).acquire_owned().await.map_err(|_| overloaded()) };
-        let permit = deadline::within(clock, PLACE_WAIT, "a place", acquired).await.map_err(|_| overloaded())?;
+        self.take_within(clock, PLACE_WAIT).await
+    }
+
+    async fn take_within(&self, clock: &dyn Clock, wait: Duration) -> Result<()> {
+        let overloaded = || Error::new(ErrorKind::Overloaded, FULL);
+        let permit = match Arc::clone(&self.places).try_acquire_owned() {
+            Ok(permit) => permit,
+            Err(_) => {
+                let acquired = async { Arc::clone(&self.places).acquire_owned().await.map_err(|_| overloaded()) };
+                deadline::within(clock, wait, "a place", acquired).await.map_err(|_| overloaded())?
+            }
+        };
         *self.permit.lock().unwrap_or_else(PoisonError::into_inner) = Some(permit);
         Ok(())
     }
@@ -88,7 +103,7 @@ mod tests {
         let admission = Admission::new(&Limits { requests_in_work: 2, ..Limits::default() });
         let (one, two) = (admission.enter().unwrap(), admission.enter().unwrap());
         assert!(admission.enter().is_none());
-        assert!(admission.watcher().is_some());
+        assert!(admission.watcher(&Still::default()).await.is_some());
         let clone = two.clone();
         drop(two);
         assert!(admission.enter().is_none(), "a clone holds the place");

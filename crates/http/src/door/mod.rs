@@ -50,26 +50,27 @@ pub(crate) async fn middleware(State(state): State<HttpState>, mut request: Requ
     if let Err(problem) = check_size(request.uri(), request.headers()) {
         return closing(problem);
     }
+    if request.uri().path() == "/health/live" {
+        return next.run(request).await;
+    }
     let connection = request.extensions().get::<Connection>().copied();
-    let watching = matches!(request.uri().path(), "/health" | "/health/live" | "/metrics");
-    let place = if watching {
-        state.admission.watcher()
-    } else if connection.is_some_and(|connection| connection.surplus) {
+    let watches = matches!(request.uri().path(), "/health" | "/metrics");
+    if !watches && connection.is_some_and(|connection| connection.surplus) {
         refused("connections");
         return closing(Problem::new(PublicCode::Unavailable, "the server has all the connections that it can serve"));
-    } else {
-        state.admission.enter()
+    }
+    let place = match watches {
+        true => state.admission.watcher(state.app().clock.as_ref()).await,
+        false => state.admission.enter(),
     };
     let Some(place) = place else {
-        refused("concurrency");
-        return Problem::new(PublicCode::Unavailable, "the server has all the requests in work that it can serve")
-            .into_response();
+        refused("requests_in_work");
+        return Problem::new(PublicCode::Unavailable, admission::FULL).into_response();
     };
-    if let Some(connection) = connection
-        && !watching
-    {
+    if let Some(connection) = connection {
         let client = state.service.client_address.of(connection.peer, request.headers());
-        if let Err(problem) = state.rates.request(client) {
+        let counted = if watches { state.rates.watching(client) } else { state.rates.request(client) };
+        if let Err(problem) = counted {
             refused("address");
             return problem.into_response();
         }

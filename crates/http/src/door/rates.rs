@@ -35,6 +35,7 @@ const LOOK_EVERY: u32 = 512;
 /// All rates.
 pub(crate) struct Rates {
     addresses: Option<Rate<IpAddr>>,
+    watchers: Option<Rate<IpAddr>>,
     failed_attempt_cost: u32,
     keys: Option<Rate<KeyId>>,
     tenants: Option<Rate<TenantId>>,
@@ -51,6 +52,7 @@ impl Rates {
         };
         Self {
             addresses: Rate::new(requests(limits.address_requests_per_second), clock),
+            watchers: Rate::new(requests(limits.address_requests_per_second), clock),
             failed_attempt_cost: limits.failed_attempt_cost,
             keys: Rate::new(requests(limits.key_requests_per_second), clock),
             tenants: Rate::new(requests(limits.tenant_requests_per_second), clock),
@@ -62,6 +64,11 @@ impl Rates {
     /// A request from `address`.
     pub(crate) fn request(&self, address: IpAddr) -> Result<(), Problem> {
         count(self.addresses.as_ref(), &client::counted(address), 1, "this address may send", "requests")
+    }
+
+    /// A request from `address` for the state of the server, counted by itself: who has sent too much else may still look.
+    pub(crate) fn watching(&self, address: IpAddr) -> Result<(), Problem> {
+        count(self.watchers.as_ref(), &client::counted(address), 1, "this address may send", "requests")
     }
 
     /// An attempt with a wrong key from `address`: it takes from what the address may send, down to nothing.
