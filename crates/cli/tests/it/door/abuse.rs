@@ -7,7 +7,7 @@ use std::{
 
 use super::socket::{
     Seen,
-    Step::{Drip, EndSending, ReadAll, ReadAnswers, Send, Wait},
+    Step::{Drip, EndSending, ReadAll, ReadAnswers, Send},
     act, is_well,
 };
 use crate::{server::Home, tenant::ticket};

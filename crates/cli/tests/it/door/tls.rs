@@ -102,7 +102,7 @@ fn files_that_cannot_be_used_are_told_at_the_start() {
     let good = pair();
     let other = pair();
     let (home, certificate, key) = home_with(&good);
-    let mut check = |certificate_text: &str, key_text: &str, parts: &[&str]| {
+    let check = |certificate_text: &str, key_text: &str, parts: &[&str]| {
         fs::write(&certificate, certificate_text).unwrap();
         fs::write(&key, key_text).unwrap();
         let ran = home.run(&["serve", "--listen", "127.0.0.1:0"]);
