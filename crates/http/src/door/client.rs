@@ -1,6 +1,9 @@
 //! Whose request it is, when proxies stand in between.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::{
+    net::{IpAddr, Ipv6Addr},
+    sync::Once,
+};
 
 use axum::http::HeaderMap;
 use ipnet::IpNet;
@@ -16,6 +19,9 @@ pub enum ClientAddressHeader {
     /// `Forwarded: for=client, for=proxy` (RFC 7239).
     Forwarded,
 }
+
+/// So that it is said once.
+static UNNAMED_PROXY: Once = Once::new();
 
 /// The proxies whose word on the client's address is taken.
 #[derive(Clone, Debug, Default)]
@@ -45,13 +51,18 @@ impl TrustedProxies {
     /// before that one, the client may have made up.
     pub(crate) fn of(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
         let mut client = peer.to_canonical();
-        if !self.contains(client) {
-            return client;
-        }
         let name = match self.header {
             ClientAddressHeader::XForwardedFor => "x-forwarded-for",
             ClientAddressHeader::Forwarded => "forwarded",
         };
+        if !self.contains(client) {
+            if self.networks.is_empty() && headers.contains_key(name) {
+                UNNAMED_PROXY.call_once(|| {
+                    tracing::warn!(%client, "requests come with {name}, and server.trusted_proxies is empty: if a proxy of yours writes it, name the proxy, or all its clients share one limit");
+                });
+            }
+            return client;
+        }
         for value in headers.get_all(name).iter().rev() {
             for element in value.to_str().unwrap_or_default().rsplit(',') {
                 let text = match self.header {
