@@ -1,6 +1,9 @@
+mod effects;
+
 use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{Parser, Subcommand};
+pub(crate) use effects::{Effects, ResolutionArgs};
 use switchboard_core::{
     access::Scope,
     ids::{CategoryId, EventId, KeyId, TeamId, TenantId, TicketId},
@@ -74,6 +77,9 @@ pub(crate) enum Command {
     /// Look after events that nobody works on any more.
     #[command(subcommand)]
     Dlq(Dlq),
+    /// Look at what left the system, and say what is so where that is not known.
+    #[command(subcommand)]
+    Effects(Effects),
     /// Read and replay the archive of the last seven days.
     #[command(subcommand)]
     Events(Events),

@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
-use switchboard_core::json::with_nearest;
+use switchboard_core::{app::BacklogLimits, json::with_nearest};
 use switchboard_http::{ClientAddressHeader, Limits, TrustedProxies};
 use toml::{Table, Value};
 
@@ -22,6 +22,7 @@ pub(crate) struct Settings {
     pub(crate) limits: Limits,
     pub(crate) log: Log,
     pub(crate) outbound: Outbound,
+    pub(crate) queue: Queue,
 }
 
 #[derive(Debug, Default, Deserialize, PartialEq)]
@@ -61,6 +62,19 @@ impl Server {
         TrustedProxies::new(&self.trusted_proxies, self.client_address_header).map_err(|text| {
             anyhow::anyhow!("server.trusted_proxies: `{text}` is no network such as 10.0.0.0/8 and no address")
         })
+    }
+}
+
+#[derive(Debug, Default, Deserialize, PartialEq)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Queue {
+    pub(crate) tenant_backlog: u64,
+    pub(crate) backlog: u64,
+}
+
+impl Settings {
+    pub(crate) fn backlog(&self) -> BacklogLimits {
+        BacklogLimits { tenant: self.queue.tenant_backlog, all: self.queue.backlog }
     }
 }
 
@@ -165,7 +179,7 @@ mod tests {
         assert_eq!(settings.server.listen, "127.0.0.1:8080");
         assert_eq!(settings.server.shutdown_seconds, 10);
         let table: Table = toml::from_str(DEFAULTS).unwrap();
-        assert_eq!(table.values().filter_map(Value::as_table).map(Table::len).sum::<usize>(), 25);
+        assert_eq!(table.values().filter_map(Value::as_table).map(Table::len).sum::<usize>(), 27);
         // No limit is off that somebody would miss.
         let limits = table["limits"].as_table().unwrap();
         assert!(limits.values().all(|limit| limit.as_integer() > Some(0)), "{limits:?}");

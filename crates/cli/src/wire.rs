@@ -48,6 +48,7 @@ pub(crate) fn wire(data: &DataFolder, settings: &Settings, role: Role) -> Result
         tenants: tenants.clone(),
         tickets: store.clone(),
         queue: store.clone(),
+        effects: store.clone(),
         customers: Arc::new(CustomersByTenant {
             store: store.clone(),
             http: Arc::new(HttpCustomers::new(outbound.clone(), known_secrets.clone(), clock.clone())),
@@ -70,6 +71,7 @@ pub(crate) fn wire(data: &DataFolder, settings: &Settings, role: Role) -> Result
         clock,
         ids,
         retry_delays: RETRY_DELAYS.into(),
+        backlog: settings.backlog(),
     };
     Ok(Wired { app, store, classifier, tenants, secrets, pepper })
 }

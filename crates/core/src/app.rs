@@ -4,9 +4,10 @@ use std::{sync::Arc, time::Duration};
 
 use crate::{
     ids::{CorrelationId, DecisionId, EventId},
+    limits,
     ports::{
-        Classifier, Clock, CustomerDirectory, Desk, EventQueue, ExampleStore, Ids, KeyStore, Learner, ModelStore,
-        ServiceStatus, TenantSource, TicketStore,
+        Classifier, Clock, CustomerDirectory, Desk, EffectLedger, EventQueue, ExampleStore, Ids, KeyStore, Learner,
+        ModelStore, ServiceStatus, TenantSource, TicketStore,
     },
 };
 
@@ -19,6 +20,8 @@ pub struct App {
     pub tickets: Arc<dyn TicketStore>,
     /// Events on their way to their work.
     pub queue: Arc<dyn EventQueue>,
+    /// What left the system, and what is known of it.
+    pub effects: Arc<dyn EffectLedger>,
     /// Who a customer is.
     pub customers: Arc<dyn CustomerDirectory>,
     /// Outages and known issues.
@@ -41,6 +44,23 @@ pub struct App {
     pub ids: Arc<dyn Ids>,
     /// The delays before the retries of a job; after the last one it goes to the dead letters.
     pub retry_delays: Arc<[Duration]>,
+    /// How much may wait before the front door refuses more.
+    pub backlog: BacklogLimits,
+}
+
+/// How many events may be in the queue before new tickets are refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BacklogLimits {
+    /// Of one tenant.
+    pub tenant: u64,
+    /// Of all tenants.
+    pub all: u64,
+}
+
+impl Default for BacklogLimits {
+    fn default() -> Self {
+        Self { tenant: limits::TENANT_BACKLOG, all: limits::BACKLOG }
+    }
 }
 
 /// 1, 2, 4, 8 and 16 seconds, from the write-back rule of the specification.

@@ -8,8 +8,8 @@ use crate::{
     error::Result,
     ids::{CustomerId, ServiceId},
     ports::{
-        Clock, Customer, CustomerDirectory, CustomerStore, Desk, DeskReceipt, DeskUpdate, ServiceStatus, StatusReport,
-        StoredCustomer, TenantScope,
+        Clock, Customer, CustomerDirectory, CustomerStore, Desk, DeskReceipt, DeskUpdate, Repeats, ServiceStatus,
+        StatusReport, StoredCustomer, TenantScope,
     },
     tenants::{CustomersConfig, DeskConfig, ServiceStatusConfig, Tenant},
     time::Timestamp,
@@ -25,14 +25,36 @@ pub struct DeskByTenant {
     pub zendesk: Arc<dyn Desk>,
 }
 
+impl DeskByTenant {
+    fn desk_of(&self, tenant: &Tenant) -> Option<&dyn Desk> {
+        match tenant.config.desk {
+            DeskConfig::None => None,
+            DeskConfig::Folder { .. } => Some(self.folder.as_ref()),
+            DeskConfig::Webhook { .. } => Some(self.webhook.as_ref()),
+            DeskConfig::Zendesk { .. } => Some(self.zendesk.as_ref()),
+        }
+    }
+}
+
+const NO_DESK: &str = "the tenant has no ticketing system configured";
+
 #[async_trait]
 impl Desk for DeskByTenant {
     async fn update(&self, tenant: &Tenant, update: &DeskUpdate) -> Result<DeskReceipt> {
-        match tenant.config.desk {
-            DeskConfig::None => Ok(DeskReceipt { text: "the tenant has no ticketing system configured".to_owned() }),
-            DeskConfig::Folder { .. } => self.folder.update(tenant, update).await,
-            DeskConfig::Webhook { .. } => self.webhook.update(tenant, update).await,
-            DeskConfig::Zendesk { .. } => self.zendesk.update(tenant, update).await,
+        match self.desk_of(tenant) {
+            Some(desk) => desk.update(tenant, update).await,
+            None => Ok(DeskReceipt { text: NO_DESK.to_owned() }),
+        }
+    }
+
+    fn repeats(&self, tenant: &Tenant) -> Repeats {
+        self.desk_of(tenant).map_or(Repeats::Safe, |desk| desk.repeats(tenant))
+    }
+
+    async fn look_up(&self, tenant: &Tenant, update: &DeskUpdate) -> Result<Option<DeskReceipt>> {
+        match self.desk_of(tenant) {
+            Some(desk) => desk.look_up(tenant, update).await,
+            None => Ok(Some(DeskReceipt { text: NO_DESK.to_owned() })),
         }
     }
 }

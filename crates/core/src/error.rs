@@ -23,7 +23,7 @@ pub enum ErrorKind {
     Unauthorized,
     /// The credentials do not reach this far.
     Forbidden,
-    /// Fewer calls are asked for: by another system, or of one tenant by ours.
+    /// The other side asks for fewer calls.
     Throttled,
     /// The other side is down or unreachable.
     Unavailable,
@@ -41,6 +41,8 @@ pub enum ErrorKind {
     Overloaded,
     /// The tenant, or one of its customers, has sent in as much as its quota allows.
     QuotaExceeded,
+    /// Too much work of this tenant is waiting already.
+    BacklogFull,
     /// A broken invariant or a failed machine.
     Internal,
 }
@@ -56,13 +58,24 @@ pub enum Retry {
     After(Duration),
 }
 
-/// A failure: what kind, what to read, what caused it, and whether to try again.
+/// Whether the other side may have acted on the call that failed. It speaks of this call alone, not of earlier ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Applied {
+    /// Surely not: nothing was sent, or the other side said no.
+    No,
+    /// It may have: the request went out, and what came of it is not known.
+    Maybe,
+}
+
+/// A failure: what kind, what to read, what caused it, whether to try again, and whether the other side may have acted.
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]
 pub struct Error {
     kind: ErrorKind,
     message: Cow<'static, str>,
     retry: Retry,
+    applied: Applied,
+    deferred: bool,
     #[source]
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
@@ -71,7 +84,7 @@ pub struct Error {
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
-    /// A failure whose `retry` follows from its kind. The message never holds untrusted text.
+    /// A failure whose `retry` and `applied` follow from its kind. The message never holds untrusted text.
     pub fn new(kind: ErrorKind, message: impl Into<Cow<'static, str>>) -> Self {
         let retry = match kind {
             ErrorKind::Throttled
@@ -80,6 +93,7 @@ impl Error {
             | ErrorKind::StorageFull
             | ErrorKind::Overloaded
             | ErrorKind::QuotaExceeded
+            | ErrorKind::BacklogFull
             | ErrorKind::BadAnswer
             | ErrorKind::Internal => Retry::Later,
             ErrorKind::Invalid
@@ -90,7 +104,22 @@ impl Error {
             | ErrorKind::Refused
             | ErrorKind::LeaseLost => Retry::Never,
         };
-        Self { kind, message: message.into(), retry, source: None }
+        let applied = match kind {
+            ErrorKind::Unavailable | ErrorKind::Timeout | ErrorKind::BadAnswer | ErrorKind::Internal => Applied::Maybe,
+            ErrorKind::Invalid
+            | ErrorKind::NotFound
+            | ErrorKind::Conflict
+            | ErrorKind::Unauthorized
+            | ErrorKind::Forbidden
+            | ErrorKind::Throttled
+            | ErrorKind::Refused
+            | ErrorKind::LeaseLost
+            | ErrorKind::StorageFull
+            | ErrorKind::Overloaded
+            | ErrorKind::BacklogFull
+            | ErrorKind::QuotaExceeded => Applied::No,
+        };
+        Self { kind, message: message.into(), retry, applied, deferred: false, source: None }
     }
 
     /// The same failure with its cause.
@@ -105,6 +134,18 @@ impl Error {
         self
     }
 
+    /// The same failure of a call on which the other side surely did not act: it was not sent, or only asked something.
+    pub fn not_applied(mut self) -> Self {
+        self.applied = Applied::No;
+        self
+    }
+
+    /// The same failure of a call that was not even tried, because the other side is known to be away or has asked to be
+    /// left alone: come back after `wait`, and do not count this as a try.
+    pub fn deferred(self, wait: Duration) -> Self {
+        Self { retry: Retry::After(wait), applied: Applied::No, deferred: true, ..self }
+    }
+
     /// What went wrong.
     pub fn kind(&self) -> ErrorKind {
         self.kind
@@ -113,6 +154,22 @@ impl Error {
     /// Whether to try again.
     pub fn retry(&self) -> Retry {
         self.retry
+    }
+
+    /// Whether the other side may have acted on this call.
+    pub fn applied(&self) -> Applied {
+        self.applied
+    }
+
+    /// Whether the other side may have acted on this call: what it did is then to be found out before anything is
+    /// repeated that must not happen twice.
+    pub fn may_have_applied(&self) -> bool {
+        self.applied == Applied::Maybe
+    }
+
+    /// Whether nothing was tried: the retry's wait has to pass, and this is no failed try. See [`Self::deferred`].
+    pub fn is_deferred(&self) -> bool {
+        self.deferred
     }
 
     /// The message and all causes in one line, for logs and for the people who run the system.
@@ -234,9 +291,11 @@ impl From<ErrorKind> for PublicCode {
             ErrorKind::Forbidden => Self::Forbidden,
             ErrorKind::StorageFull => Self::StorageFull,
             // What a tenant itself has too much of is its 429; what all have too much of is a 503.
-            ErrorKind::Throttled => Self::TooManyRequests,
+            ErrorKind::BacklogFull => Self::TooManyRequests,
             ErrorKind::QuotaExceeded => Self::QuotaExceeded,
-            ErrorKind::Unavailable | ErrorKind::Timeout | ErrorKind::Overloaded => Self::Unavailable,
+            ErrorKind::Unavailable | ErrorKind::Timeout | ErrorKind::Throttled | ErrorKind::Overloaded => {
+                Self::Unavailable
+            }
             ErrorKind::Refused | ErrorKind::BadAnswer | ErrorKind::LeaseLost | ErrorKind::Internal => Self::Internal,
         }
     }
@@ -260,5 +319,30 @@ mod tests {
         let error = Error::new(ErrorKind::Unavailable, "desk is down").caused_by(std::io::Error::other("refused"));
         assert_eq!(error.report(), "desk is down: refused");
         assert_eq!(error.retry(), Retry::Later);
+    }
+
+    #[test]
+    fn what_may_have_happened_follows_from_the_kind_unless_it_is_known() {
+        for (kind, expected) in [
+            (ErrorKind::Unavailable, Applied::Maybe),
+            (ErrorKind::Timeout, Applied::Maybe),
+            (ErrorKind::BadAnswer, Applied::Maybe),
+            (ErrorKind::Internal, Applied::Maybe),
+            (ErrorKind::Refused, Applied::No),
+            (ErrorKind::Throttled, Applied::No),
+            (ErrorKind::Invalid, Applied::No),
+        ] {
+            let error = Error::new(kind, "desk");
+            assert_eq!((error.applied(), error.may_have_applied()), (expected, expected == Applied::Maybe), "{kind:?}");
+            assert_eq!(error.not_applied().applied(), Applied::No, "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn what_was_put_off_was_not_tried() {
+        let wait = Duration::from_secs(7);
+        let error = Error::new(ErrorKind::Unavailable, "desk is down").deferred(wait);
+        assert_eq!((error.is_deferred(), error.retry(), error.applied()), (true, Retry::After(wait), Applied::No));
+        assert!(!Error::new(ErrorKind::Unavailable, "desk is down").is_deferred());
     }
 }

@@ -3,8 +3,10 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    ids::{AccountType, CategoryId, CorrelationId, CustomerId, DecisionId, EventId, TeamId, TenantId, TicketId},
-    ports::TenantScope,
+    ids::{
+        AccountType, CategoryId, CorrelationId, CustomerId, DecisionId, EffectId, EventId, TeamId, TenantId, TicketId,
+    },
+    ports::{Lane, TenantScope},
     tickets::{
         PriorityLevel, Ticket,
         review::{Changed, Reviewer},
@@ -180,6 +182,28 @@ impl EventDetail {
             Self::TicketReceived(_) | Self::TicketRouted(_) => true,
             Self::TicketReviewed(detail) => detail.write_back,
             Self::TicketSynced(_) | Self::TicketSyncFailed(_) => false,
+        }
+    }
+
+    /// The effect outside that its work has.
+    pub fn effect(&self) -> Option<EffectId> {
+        match self {
+            Self::TicketRouted(detail) => Some(EffectId::from(&detail.decision_id)),
+            Self::TicketReviewed(detail) => detail.write_back.then(|| EffectId::from(&detail.review_id)),
+            Self::TicketReceived(_) | Self::TicketSynced(_) | Self::TicketSyncFailed(_) => None,
+        }
+    }
+
+    /// How soon it is worked on: what is known to be pressing comes first.
+    pub fn lane(&self) -> Lane {
+        let priority = match self {
+            Self::TicketRouted(detail) => detail.priority_level,
+            Self::TicketReviewed(detail) => detail.priority_level,
+            Self::TicketReceived(_) | Self::TicketSynced(_) | Self::TicketSyncFailed(_) => return Lane::Ordinary,
+        };
+        match priority {
+            PriorityLevel::Critical | PriorityLevel::High => Lane::Urgent,
+            PriorityLevel::Medium | PriorityLevel::Low => Lane::Ordinary,
         }
     }
 

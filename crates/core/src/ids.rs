@@ -118,6 +118,10 @@ id!(
     DecisionId, is_ulid, "must be a ULID"
 );
 id!(
+    /// Something that is to happen outside; also its idempotency key there.
+    EffectId, is_ulid, "must be a ULID"
+);
+id!(
     /// An event.
     EventId, is_ulid, "must be a ULID"
 );
@@ -178,6 +182,13 @@ macro_rules! from_ulid {
 }
 
 from_ulid!(DecisionId, EventId, CorrelationId, ModelVersion);
+
+impl From<&DecisionId> for EffectId {
+    /// The effect of a decision or a review: telling the ticketing system.
+    fn from(id: &DecisionId) -> Self {
+        Self(id.0.clone())
+    }
+}
 
 impl From<TicketId> for ExampleId {
     fn from(id: TicketId) -> Self {

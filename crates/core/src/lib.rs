@@ -9,6 +9,7 @@ pub mod access;
 pub mod app;
 pub mod by_tenant;
 pub mod deadline;
+pub mod effects;
 pub mod error;
 pub mod event;
 pub mod guard;

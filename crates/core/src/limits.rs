@@ -63,7 +63,29 @@ pub const JOB_INTERRUPTIONS_ALONE: u32 = 3;
 /// How long a lease holds without renewal.
 pub const LEASE_TIME: Duration = Duration::from_secs(60);
 /// Events that a worker has in its hands.
-pub const JOBS_IN_HAND: usize = 128;
+///
+/// A tenant holds no more than stays free ([`crate::jobs::fair`]): alone it has half.
+pub const JOBS_IN_HAND: usize = 256;
+/// Each so-many-eth turn of the queue begins with the last lane.
+pub const LANES_TURN: u64 = 8;
+/// Tickets of one request from which on they are bulk.
+pub const BULK_TICKETS: usize = 20;
+/// Events of a tenant in the queue from which on new tickets are looked at for urgency at the door.
+pub const BACKLOG_TO_LOOK: u64 = 500;
+/// Events of one tenant in the queue from which on its new tickets are refused.
+pub const TENANT_BACKLOG: u64 = 250_000;
+/// Events of all tenants in the queue from which on new tickets are refused.
+pub const BACKLOG: u64 = 1_000_000;
+/// When a refused caller may come back: by then some thousands of events were worked off.
+pub const BACKLOG_RETRY: Duration = Duration::from_secs(10);
+/// How often the lease of work in hand is renewed: two renewals may fail.
+pub const LEASE_RENEWAL: Duration = Duration::from_secs(20);
+/// Longest time for the work of one event.
+pub const JOB_TIME: Duration = Duration::from_secs(600);
+/// When an event comes back that nothing could be tried for because our own storage was full.
+pub const STORAGE_FULL_WAIT: Duration = Duration::from_secs(5);
+/// Longest time that an event waits for its retry: the longest `Retry-After` that is believed, with jitter.
+pub const RETRY_WAIT: Duration = Duration::from_secs(3_700);
 /// How often a busy worker looks for an event that waits to run alone.
 pub const SUSPECT_LOOK: Duration = Duration::from_secs(5);
 /// Longest wait between two looks into the queue.

@@ -171,7 +171,7 @@ mod tests {
         check(ErrorKind::Overloaded, after(2_001), 503, Some(3));
         check(ErrorKind::Overloaded, after(0), 503, Some(1));
         check(ErrorKind::Overloaded, Retry::Later, 503, Some(1));
-        check(ErrorKind::Throttled, after(7_000), 429, Some(7));
+        check(ErrorKind::BacklogFull, after(7_000), 429, Some(7));
         check(ErrorKind::QuotaExceeded, after(3_600_000), 429, Some(3_600));
         check(ErrorKind::Unavailable, after(500), 503, Some(1));
         check(ErrorKind::StorageFull, Retry::Later, 507, Some(30));

@@ -7,6 +7,7 @@
 mod customers;
 mod db;
 mod desk;
+mod effects;
 mod examples;
 mod files;
 mod keys;

@@ -84,6 +84,7 @@ fn expire(connection: &Connection, now: Timestamp) -> rusqlite::Result<usize> {
         }
         connection.prepare_cached("DELETE FROM ticket_records WHERE ticket = ?1")?.execute([row])?;
         connection.prepare_cached("DELETE FROM decisions WHERE ticket = ?1")?.execute([row])?;
+        connection.prepare_cached("DELETE FROM effects WHERE ticket = ?1")?.execute([row])?;
         connection.prepare_cached("DELETE FROM reviews WHERE ticket = ?1")?.execute([row])?;
         connection.prepare_cached("DELETE FROM tickets WHERE id = ?1")?.execute([row])?;
     }

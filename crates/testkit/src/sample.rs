@@ -7,7 +7,9 @@ use switchboard_core::{
     access::{KeyHash, Scope},
     event::{Event, EventDetail, TicketReceived, TicketReviewed, TicketRouted, TicketSyncFailed, TicketSynced},
     limits,
-    ports::{Customer, Example, ExampleSource, Ids, KeyRecord, NewReview, NewTicket, StoredCustomer, TenantScope},
+    ports::{
+        Customer, Example, ExampleSource, Ids, KeyRecord, Lane, NewReview, NewTicket, StoredCustomer, TenantScope,
+    },
     tenants::{QuotasConfig, Tenant},
     tickets::{
         Attachment, CategoryProbability, DecidedBy, Decision, Entity, Finding, IssueClassification, PriorityLevel,
@@ -98,6 +100,7 @@ pub fn ticket(n: u32) -> Ticket {
 pub fn new_ticket(scope: &TenantScope, ticket: Ticket, ids: &dyn Ids) -> NewTicket {
     let detail = EventDetail::TicketReceived(TicketReceived::of(&ticket));
     NewTicket {
+        lane: Lane::Ordinary,
         event: event(scope, &ticket, ticket.accepted_at, detail, ids),
         idempotency_key: ticket.idempotency_key.clone(),
         quotas: QuotasConfig::default(),

@@ -80,7 +80,8 @@ async fn check_queue(wired: &Wired) -> Finding {
     match wired.store.depth().await {
         Ok(depth) => {
             let detail = format!("{} waiting, {} in work, {} dead letters", depth.waiting, depth.leased, depth.dead);
-            let remedy = if depth.dead > 0 { "; see `switchboard dlq list`" } else { "" };
+            let remedy =
+                if depth.dead > 0 { "; see `switchboard dlq list` and `switchboard effects list`" } else { "" };
             Finding::new("queue", depth.dead == 0, detail + remedy)
         }
         Err(error) => Finding::new("queue", false, error.report()),

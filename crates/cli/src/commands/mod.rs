@@ -3,6 +3,7 @@
 mod audit;
 mod dlq;
 mod doctor;
+mod effects;
 mod eval;
 mod events;
 mod import;
@@ -75,6 +76,7 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
             Command::Tickets(command) => tickets::run(context, command).await,
             Command::Reviews(reviews) => reviews::run(context, reviews).await,
             Command::Dlq(command) => dlq::run(context, command).await,
+            Command::Effects(command) => effects::run(context, command).await,
             Command::Events(command) => events::run(context, command).await,
             Command::Keys(command) => keys::run(context, command).await,
             Command::Tenants(command) => tenants::run(context, command).await,

@@ -1,6 +1,7 @@
 //! Working off the queue: lease, do, settle. The loop is one plain future that keeps many events in hand; a shell runs
 //! one of them, so that an event under suspicion can truly run alone.
 
+pub mod fair;
 mod work;
 
 use std::{future::Future, pin::pin, time::Duration};
@@ -15,7 +16,7 @@ pub use work::{Outcome, handle};
 
 use crate::{
     app::App,
-    error::Result,
+    error::{ErrorKind, Result},
     limits,
     ports::{Lease, Leased},
 };
@@ -25,22 +26,40 @@ pub async fn work(app: &App, stop: impl Future<Output = ()>, grace: Duration) {
     let mut stop = pin!(stop.fuse());
     let mut hands = Hands::default();
     let mut coming: Fuse<BoxFuture<'_, Vec<Leased>>> = Fuse::terminated();
+    let mut idle: Fuse<BoxFuture<'_, ()>> = Fuse::terminated();
     let mut suspects = SuspectWatch::default();
     loop {
-        let free = limits::JOBS_IN_HAND - hands.running.len();
-        let hands_empty = hands.running.is_empty();
-        suspects.waiting &= !hands_empty;
-        if coming.is_terminated() && (hands_empty || free >= limits::JOBS_IN_HAND / 8 && !suspects.wait(app).await) {
-            coming = next_batch(app, free, hands_empty).boxed().fuse();
+        let empty = hands.running.is_empty();
+        suspects.waiting &= !empty;
+        let enough = empty || hands.free() >= HANDS_WORTH_A_LOOK;
+        if coming.is_terminated() && idle.is_terminated() && enough && (empty || !suspects.wait(app).await) {
+            let left = std::mem::take(&mut hands.left);
+            coming = next_batch(app, left, hands.free(), empty).boxed().fuse();
         }
         futures_util::select_biased! {
             () = stop => break,
-            lease = hands.running.select_next_some() => hands.done(&lease),
-            batch = coming => hands.take(app, batch),
+            (lease, outcome) = hands.running.select_next_some() => {
+                hands.done(lease, outcome);
+                // What a tenant that has its share is waiting for is its own hands, which nobody rings for.
+                if hands.done_since_look >= HANDS_WORTH_A_LOOK || hands.running.is_empty() {
+                    idle = Fuse::terminated();
+                }
+            }
+            batch = coming => {
+                hands.done_since_look = 0;
+                if batch.is_empty() {
+                    idle = app.queue.ready(limits::QUEUE_IDLE).fuse().boxed().fuse();
+                }
+                hands.take(app, batch);
+            }
+            () = idle => {}
         }
     }
     finish(app, hands, coming, grace).await;
 }
+
+/// So many free hands, or hands that became free, make another look into the queue worth its price.
+const HANDS_WORTH_A_LOOK: usize = limits::JOBS_IN_HAND / 16;
 
 /// Runs everything that is due now, one after the other, and says how many: for tests, which want to know when all is done.
 pub async fn drain(app: &App) -> Result<usize> {
@@ -59,21 +78,56 @@ pub async fn drain(app: &App) -> Result<usize> {
 
 #[derive(Default)]
 struct Hands<'a> {
-    running: FuturesUnordered<BoxFuture<'a, Lease>>,
+    running: FuturesUnordered<BoxFuture<'a, (Lease, Outcome)>>,
     leases: Vec<Lease>,
+    /// Leases of which nothing could be recorded: they are given back when the store works again.
+    left: Vec<Lease>,
+    done_since_look: usize,
 }
 
 impl<'a> Hands<'a> {
+    fn free(&self) -> usize {
+        limits::JOBS_IN_HAND.saturating_sub(self.running.len())
+    }
+
     fn take(&mut self, app: &'a App, batch: Vec<Leased>) {
         for leased in batch {
             let lease = leased.lease.clone();
             self.leases.push(lease.clone());
-            self.running.push(handle(app, leased).map(|_| lease).boxed());
+            self.running.push(hold(app, leased).map(|outcome| (lease, outcome)).boxed());
         }
     }
 
-    fn done(&mut self, lease: &Lease) {
-        self.leases.retain(|held| held != lease);
+    fn done(&mut self, lease: Lease, outcome: Outcome) {
+        self.leases.retain(|held| *held != lease);
+        self.done_since_look += 1;
+        if outcome == Outcome::Left {
+            self.left.push(lease);
+        }
+    }
+}
+
+/// Does the work of one event while its lease is renewed. When the lease is lost, somebody else does the work: it is dropped.
+async fn hold(app: &App, leased: Leased) -> Outcome {
+    let lease = leased.lease.clone();
+    let renewal = async {
+        loop {
+            app.clock.sleep(limits::LEASE_RENEWAL).await;
+            match app.queue.extend(&lease, limits::LEASE_TIME).await {
+                Ok(()) => {}
+                Err(error) if error.kind() == ErrorKind::LeaseLost => return,
+                Err(error) => {
+                    tracing::warn!(event = %lease.event, error = error.report(), "a lease was not renewed");
+                }
+            }
+        }
+    };
+    match select(pin!(handle(app, leased)), pin!(renewal)).await {
+        Either::Left((outcome, _)) => outcome,
+        Either::Right(_) => {
+            tracing::error!(event = %lease.event, "a lease was lost while its work went on, the work is dropped");
+            Outcome::Left
+        }
     }
 }
 
@@ -99,17 +153,14 @@ impl SuspectWatch {
     }
 }
 
-/// Leases what is due. When nothing is, waits until something may be. With empty hands, an event under suspicion runs
-/// first: nothing else is in hand while it does.
-async fn next_batch(app: &App, max: usize, hands_empty: bool) -> Vec<Leased> {
+/// Gives back what could not be settled, then leases what is due. With empty hands, an event under suspicion runs first:
+/// nothing else is in hand while it does.
+async fn next_batch(app: &App, left: Vec<Lease>, max: usize, hands_empty: bool) -> Vec<Leased> {
+    give_back(app, &left).await;
     if hands_empty && run_suspect(app).await {
         return Vec::new();
     }
     match app.queue.lease(max, limits::LEASE_TIME).await {
-        Ok(batch) if batch.is_empty() => {
-            app.queue.ready(limits::QUEUE_IDLE).await;
-            batch
-        }
         Ok(batch) => batch,
         Err(error) => {
             tracing::error!(error = error.report(), "the queue gives no leases");
@@ -125,7 +176,7 @@ async fn run_suspect(app: &App) -> bool {
         Ok(Some(leased)) => {
             let (event, interrupted) = (&leased.lease.event, leased.interrupted);
             tracing::warn!(%event, interrupted, "an event that was interrupted often runs alone");
-            handle(app, leased).await;
+            hold(app, leased).await;
             true
         }
         Ok(None) => false,
@@ -137,14 +188,18 @@ async fn run_suspect(app: &App) -> bool {
 }
 
 async fn finish(app: &App, mut hands: Hands<'_>, coming: Fuse<BoxFuture<'_, Vec<Leased>>>, grace: Duration) {
-    let Hands { running, leases } = &mut hands;
+    let Hands { running, leases, left: unsettled, .. } = &mut hands;
     let drained = pin!(async {
-        while let Some(lease) = running.next().await {
+        while let Some((lease, outcome)) = running.next().await {
             leases.retain(|held| *held != lease);
+            if outcome == Outcome::Left {
+                unsettled.push(lease);
+            }
         }
     });
     let _ = select(drained, app.clock.sleep(grace)).await;
     let mut left = hands.leases;
+    left.extend(hands.left);
     if !coming.is_terminated() {
         // It may be running a suspect, which takes its time; then its lease is left to the next start.
         let came = select(coming, app.clock.sleep(grace.max(limits::QUEUE_IDLE * 2))).await;
@@ -152,10 +207,14 @@ async fn finish(app: &App, mut hands: Hands<'_>, coming: Fuse<BoxFuture<'_, Vec<
             left.extend(batch.into_iter().map(|leased| leased.lease));
         }
     }
+    give_back(app, &left).await;
+}
+
+async fn give_back(app: &App, left: &[Lease]) {
     if left.is_empty() {
         return;
     }
-    if let Err(error) = app.queue.release(&left).await {
+    if let Err(error) = app.queue.release(left).await {
         tracing::error!(error = error.report(), left = left.len(), "leases could not be given back, they will expire");
     }
 }

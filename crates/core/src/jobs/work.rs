@@ -4,16 +4,20 @@ use futures_util::FutureExt;
 
 use crate::{
     app::App,
+    deadline::within,
+    effects::{NotPerformed, Performed, perform},
     error::{Error, ErrorKind, Result, Retry},
     event::{Event, EventDetail, TicketReceived, TicketRouted, TicketSyncFailed, TicketSynced},
-    ids::DecisionId,
+    ids::{DecisionId, EffectId},
+    limits,
     ports::{Decided, Leased, SyncChange, TicketFile},
     tenants::Tenant,
     tickets::{
         Decision,
         route::route,
-        write_back::{WriteBack, write_back},
+        write_back::{DeskCall, WriteBack, write_back},
     },
+    time::Timestamp,
 };
 
 /// What became of a leased event.
@@ -23,6 +27,8 @@ pub enum Outcome {
     Done,
     /// It failed and is due again.
     Retried,
+    /// Nothing was tried; it is due again.
+    Deferred,
     /// It failed for good.
     Buried,
     /// Nothing could be recorded: the lease will expire and the event will come again.
@@ -34,6 +40,7 @@ impl Outcome {
         match self {
             Self::Done => "done",
             Self::Retried => "retried",
+            Self::Deferred => "deferred",
             Self::Buried => "buried",
             Self::Left => "left",
         }
@@ -44,7 +51,9 @@ impl Outcome {
 pub async fn handle(app: &App, leased: Leased) -> Outcome {
     // A broken invariant costs the one event, not the worker.
     let work = AssertUnwindSafe(settle(app, &leased)).catch_unwind();
-    let settled = work.await.unwrap_or_else(|_| Err(Error::new(ErrorKind::Internal, "the work broke an invariant")));
+    let work =
+        work.map(|done| done.unwrap_or_else(|_| Err(Error::new(ErrorKind::Internal, "the work broke an invariant"))));
+    let settled = within(app.clock.as_ref(), limits::JOB_TIME, "the work of an event", work).await;
     let outcome = match settled {
         Ok(outcome) => outcome,
         Err(error) if error.kind() == ErrorKind::LeaseLost => Outcome::Left,
@@ -77,8 +86,8 @@ const WITHOUT_TENANT: Duration = Duration::from_secs(30);
 async fn without_tenant(app: &App, leased: &Leased, problem: &str) -> Result<Outcome> {
     let (event, tenant) = (&leased.lease.event, &leased.event.tenant);
     tracing::error!(%event, %tenant, problem, "work waits for its tenant's configuration");
-    app.queue.retry(&leased.lease, app.clock.now().plus(WITHOUT_TENANT), problem).await?;
-    Ok(Outcome::Retried)
+    app.queue.defer(&leased.lease, app.clock.now().plus(WITHOUT_TENANT), problem).await?;
+    Ok(Outcome::Deferred)
 }
 
 async fn load(app: &App, event: &Event) -> Result<Option<TicketFile>> {
@@ -115,34 +124,50 @@ async fn sync(app: &App, tenant: &Tenant, leased: &Leased, about: &DecisionId) -
         let event = detail.map(|detail| follow_up(app, &leased.event, detail));
         app.tickets.record_sync(&scope, ticket, about, change, event, &leased.lease)
     };
-    match write_back(app, tenant, &file, about).await {
-        Ok(WriteBack::DoneBefore | WriteBack::Superseded) => {
+    let update = match write_back(&file, about)? {
+        WriteBack::Send(update) => update,
+        WriteBack::DoneBefore => {
+            app.queue.complete(&leased.lease).await?;
+            return Ok(Outcome::Done);
+        }
+        WriteBack::Superseded => {
+            record(SyncChange::Superseded, None).await?;
+            return Ok(Outcome::Done);
+        }
+    };
+    let call = DeskCall { app, tenant, update: &update };
+    match perform(app, &scope, &EffectId::from(about), &leased.lease, &call).await {
+        Ok(Performed::Before(_)) => {
             app.queue.complete(&leased.lease).await?;
             Ok(Outcome::Done)
         }
-        Ok(WriteBack::Done(receipt)) => {
+        Ok(Performed::Done(receipt)) => {
             metrics::counter!("switchboard_syncs_total").increment(1);
             let synced =
-                TicketSynced { ticket_id: ticket.clone(), decision_id: about.clone(), receipt: receipt.text.clone() };
-            let change = SyncChange::Succeeded { receipt: receipt.text };
-            record(change, Some(EventDetail::TicketSynced(synced))).await?;
+                TicketSynced { ticket_id: ticket.clone(), decision_id: about.clone(), receipt: receipt.clone() };
+            record(SyncChange::Succeeded { receipt }, Some(EventDetail::TicketSynced(synced))).await?;
             Ok(Outcome::Done)
         }
-        Err(error) => {
-            metrics::counter!("switchboard_ticketing_system_sync_failures_total").increment(1);
+        Err(failure) if failure.error.kind() == ErrorKind::LeaseLost => Err(failure.error),
+        Err(NotPerformed { error, open, held }) => {
             let text = error.report();
+            if let Some(at) = put_off(app, &error) {
+                record(SyncChange::Deferred { at, reason: text, open }, None).await?;
+                return Ok(Outcome::Deferred);
+            }
+            metrics::counter!("switchboard_ticketing_system_sync_failures_total").increment(1);
             let correlation_id = &leased.event.correlation_id;
             tracing::warn!(%ticket, tenant = %tenant.id, %correlation_id, error = text, "write-back failed");
-            match next_try(app, leased, &error) {
+            match next_try(app, leased, &error).filter(|_| !held) {
                 Some(at) => {
-                    record(SyncChange::Retry { at, error: text }, None).await?;
+                    record(SyncChange::Retry { at, error: text, open }, None).await?;
                     Ok(Outcome::Retried)
                 }
                 None => {
                     let failed =
                         TicketSyncFailed { ticket_id: ticket.clone(), decision_id: about.clone(), error: text.clone() };
-                    let change = SyncChange::Failed { error: text };
-                    record(change, Some(EventDetail::TicketSyncFailed(failed))).await?;
+                    record(SyncChange::Failed { error: text, open }, Some(EventDetail::TicketSyncFailed(failed)))
+                        .await?;
                     Ok(Outcome::Buried)
                 }
             }
@@ -161,9 +186,13 @@ async fn fail(app: &App, leased: &Leased, error: &Error) -> Outcome {
     let text = error.report();
     let (event, correlation_id) = (&leased.lease.event, &leased.event.correlation_id);
     tracing::warn!(%event, %correlation_id, failed = leased.failed + 1, error = text, "the work of an event failed");
-    let settled = match next_try(app, leased, error) {
-        Some(at) => app.queue.retry(&leased.lease, at, &text).await.map(|()| Outcome::Retried),
-        None => app.queue.bury(&leased.lease, &text).await.map(|()| Outcome::Buried),
+    let settled = if let Some(at) = put_off(app, error) {
+        app.queue.defer(&leased.lease, at, &text).await.map(|()| Outcome::Deferred)
+    } else {
+        match next_try(app, leased, error) {
+            Some(at) => app.queue.retry(&leased.lease, at, &text).await.map(|()| Outcome::Retried),
+            None => app.queue.bury(&leased.lease, &text).await.map(|()| Outcome::Buried),
+        }
     };
     settled.unwrap_or_else(|error| {
         tracing::error!(event = %leased.lease.event, error = error.report(), "a failure could not be recorded");
@@ -171,9 +200,20 @@ async fn fail(app: &App, leased: &Leased, error: &Error) -> Outcome {
     })
 }
 
+/// When to come back without a failure counted: nothing was tried, or our own storage is full, which is no fault of the
+/// event's.
+fn put_off(app: &App, error: &Error) -> Option<Timestamp> {
+    let wait = match error.retry() {
+        Retry::After(wait) if error.is_deferred() => wait.min(MAX_RETRY_AFTER),
+        _ if error.kind() == ErrorKind::StorageFull => limits::STORAGE_FULL_WAIT,
+        _ => return None,
+    };
+    Some(app.clock.now().plus(wait))
+}
+
 /// When to try again: after the delay of this failure, half of it drawn at random, or later when the other side asked for
 /// that. `None` when the error is final or the delays are used up.
-fn next_try(app: &App, leased: &Leased, error: &Error) -> Option<crate::time::Timestamp> {
+fn next_try(app: &App, leased: &Leased, error: &Error) -> Option<Timestamp> {
     let delay = *app.retry_delays.get(usize::try_from(leased.failed).ok()?)?;
     let mut random = [0; 2];
     app.ids.fill(&mut random);

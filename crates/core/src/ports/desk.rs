@@ -1,7 +1,7 @@
 use async_trait::async_trait;
 
 use crate::{
-    error::Result,
+    error::{Error, ErrorKind, Result},
     ids::{CorrelationId, DecisionId, TeamId, TicketId},
     tenants::Tenant,
     tickets::PriorityLevel,
@@ -46,13 +46,36 @@ pub struct DeskReceipt {
     pub text: String,
 }
 
+/// What may be done after an update whose outcome is not known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Repeats {
+    /// Sending it again: the second time changes nothing.
+    Safe,
+    /// [`Desk::look_up`] first, and sending it again only if it was not applied.
+    LookFirst,
+    /// Nothing: a person has to look.
+    Never,
+}
+
 /// A ticketing system that decisions are written back to.
 #[async_trait]
 pub trait Desk: Send + Sync {
-    /// Brings the ticket to the state of `update`. May be called again with the same `decision_id`, also at the same
-    /// time and after an unclear outcome, and then changes nothing: an adapter sends the id as idempotency key where the
-    /// other side takes one, and looks before it writes where it does not.
+    /// Brings the ticket to the state of `update`. Where [`Self::repeats`] says `Safe`, it may be called again with the same
+    /// `decision_id`, also at the same time and after an unclear outcome, and then changes nothing: an adapter sends the id
+    /// as idempotency key where the other side takes one, and looks before it writes where it does not.
     ///
-    /// Errors: `Refused` and `Invalid` are final; `Throttled`, `Unavailable`, `Timeout` and `BadAnswer` may be tried again.
+    /// Errors: `Refused` and `Invalid` are final; `Throttled`, `Unavailable`, `Timeout` and `BadAnswer` may be tried again,
+    /// and [`Error::may_have_applied`] tells whether this call may have changed the ticket.
     async fn update(&self, tenant: &Tenant, update: &DeskUpdate) -> Result<DeskReceipt>;
+
+    /// What may be done with this tenant's updates after an unclear outcome.
+    fn repeats(&self, _tenant: &Tenant) -> Repeats {
+        Repeats::Safe
+    }
+
+    /// Whether the update was applied: the receipt when it was, `None` when it surely was not. Only for a desk whose
+    /// [`Self::repeats`] says `LookFirst`; `Internal` for any other.
+    async fn look_up(&self, _tenant: &Tenant, _update: &DeskUpdate) -> Result<Option<DeskReceipt>> {
+        Err(Error::new(ErrorKind::Internal, "this ticketing system cannot be asked whether it has applied an update"))
+    }
 }

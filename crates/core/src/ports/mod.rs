@@ -10,6 +10,7 @@
 mod classifier;
 mod customers;
 mod desk;
+mod effects;
 mod examples;
 mod keys;
 mod models;
@@ -21,11 +22,12 @@ mod world;
 
 pub use classifier::Classifier;
 pub use customers::{Customer, CustomerDirectory, CustomerStore, StoredCustomer};
-pub use desk::{Desk, DeskReceipt, DeskUpdate};
+pub use desk::{Desk, DeskReceipt, DeskUpdate, Repeats};
+pub use effects::{Attempt, Effect, EffectFilter, EffectKind, EffectLedger, EffectState, Resolution};
 pub use examples::{Added, Example, ExampleCounts, ExampleSource, ExampleStore};
 pub use keys::{KeyRecord, KeyStore};
 pub use models::{Learner, ModelStore};
-pub use queue::{DeadLetter, EventFilter, EventQueue, Lease, Leased, QueueDepth};
+pub use queue::{Backlog, DeadLetter, EventFilter, EventQueue, Lane, Lease, Leased, QueueDepth};
 pub use status::{Outage, ServiceStatus, StatusReport};
 pub use store::{
     Accepted, Decided, NewReview, NewTicket, Page, PastDecision, Recorded, ReviewFilter, ReviewQueue, ReviewState,

@@ -35,6 +35,32 @@ pub struct Leased {
     pub interrupted: u32,
 }
 
+/// How soon an event is leased among those of its tenant. Every eighth turn goes the other way round, so that nothing
+/// waits for ever.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Lane {
+    /// Before all others: what is known, or looks, to be critical.
+    Urgent,
+    /// In its turn.
+    Ordinary,
+    /// After all others: imports and repetitions.
+    Bulk,
+}
+
+impl Lane {
+    /// All lanes, in their order.
+    pub const ALL: &[Self] = &[Self::Urgent, Self::Ordinary, Self::Bulk];
+}
+
+/// How many events a tenant and all tenants have in the queue: waiting, leased, or waiting for their retry.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Backlog {
+    /// The tenant's.
+    pub tenant: u64,
+    /// All tenants'.
+    pub all: u64,
+}
+
 /// How much waits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
 pub struct QueueDepth {
@@ -85,9 +111,13 @@ pub struct EventFilter {
 /// is then leased to somebody else and counts as interrupted, not as failed.
 #[async_trait]
 pub trait EventQueue: Send + Sync {
-    /// Leases up to `max` due events for `time`, the longest due first, never two of one ticket at the same time: an effect
-    /// that is on its way cannot overtake a newer one. Events that were interrupted often
+    /// Leases up to `max` due events for `time`, never two of one ticket at the same time: an effect that is on its way
+    /// cannot overtake a newer one. Events that were interrupted often
     /// ([`crate::limits::JOB_INTERRUPTIONS_BEFORE_ALONE`]) are left out.
+    ///
+    /// Tenants take turns, so that one with a hundred thousand waiting delays no other, and one that holds as much as is free
+    /// of [`crate::limits::JOBS_IN_HAND`] gets nothing more, so that hands are left for the others
+    /// ([`crate::jobs::fair::deal`]). Of one tenant, the most urgent lane comes first and the longest due first.
     async fn lease(&self, max: usize, time: Duration) -> Result<Vec<Leased>>;
 
     /// Whether an event is due among those that [`EventQueue::lease`] leaves out.
@@ -99,8 +129,13 @@ pub trait EventQueue: Send + Sync {
     /// Ends a lease: the work is done. An expired lease is [`crate::error::ErrorKind::LeaseLost`].
     async fn complete(&self, lease: &Lease) -> Result<()>;
 
-    /// Ends a lease: the work failed and is due again at `at`. Counts as an own failure.
+    /// Ends a lease: the work failed and is due again at `at`. Counts as an own failure. A jump of the wall clock while it
+    /// waits neither hastens nor delays it, as long as the process lives.
     async fn retry(&self, lease: &Lease, at: Timestamp, error: &str) -> Result<()>;
+
+    /// Ends a lease: nothing was tried, because something that is needed is away. The event is due again at `at`, and
+    /// nothing is counted.
+    async fn defer(&self, lease: &Lease, at: Timestamp, reason: &str) -> Result<()>;
 
     /// Ends a lease: nobody works on it by himself any more.
     async fn bury(&self, lease: &Lease, reason: &str) -> Result<()>;
@@ -113,6 +148,9 @@ pub trait EventQueue: Send + Sync {
 
     /// Returns when an event may be due, at the latest after `max_wait`. It may return for nothing.
     async fn ready(&self, max_wait: Duration);
+
+    /// How many events the tenant, and all tenants, have in the queue. Quick enough to ask at each request.
+    async fn backlog(&self, scope: &TenantScope) -> Result<Backlog>;
 
     /// How much waits, over all tenants.
     async fn depth(&self) -> Result<QueueDepth>;

@@ -6,7 +6,7 @@ use crate::{
     error::Result,
     event::Event,
     ids::{CategoryId, CustomerId, DecisionId, IdempotencyKey, TeamId, TicketId},
-    ports::{Example, Lease, TenantScope},
+    ports::{Example, Lane, Lease, TenantScope},
     tenants::QuotasConfig,
     tickets::{Decision, PriorityLevel, Severity, SyncState, SyncStatus, Ticket, review::Review},
     time::Timestamp,
@@ -25,6 +25,8 @@ pub struct NewTicket {
     pub event: Event,
     /// How many tickets its tenant and its customer may send in.
     pub quotas: QuotasConfig,
+    /// How soon it is worked on among the tenant's others.
+    pub lane: Lane,
 }
 
 /// What became of a new ticket.
@@ -237,12 +239,27 @@ pub enum SyncChange {
         at: Timestamp,
         /// Why it failed.
         error: String,
+        /// Whether it may have got through all the same: its effect stays open.
+        open: bool,
+    },
+    /// Nothing was tried; it is due again at `at`, the lease ends and nothing is counted.
+    Deferred {
+        /// When to try again.
+        at: Timestamp,
+        /// What it waits for.
+        reason: String,
+        /// Whether an earlier attempt may have got through.
+        open: bool,
     },
     /// It failed for good; the event goes to the dead letters.
     Failed {
         /// Why it failed.
         error: String,
+        /// Whether it may have got through all the same: its effect is held as unknown.
+        open: bool,
     },
+    /// A newer review is told instead; the lease ends.
+    Superseded,
 }
 
 /// Tickets with their decisions. Each method that changes something is one write: the change, the event that it causes and
@@ -282,11 +299,11 @@ pub trait TicketStore: Send + Sync {
         limit: u32,
     ) -> Result<Vec<PastDecision>>;
 
-    /// Stores the decision of a ticket with its `TicketRouted`, and ends the lease. A ticket has one decision: a second
+    /// Stores the decision of a ticket with its `TicketRouted` and the intent of its effect, and ends the lease. A ticket has one decision: a second
     /// one is `Already` and changes nothing. A lost lease is [`crate::error::ErrorKind::LeaseLost`].
     async fn decide(&self, scope: &TenantScope, decision: &Decision, event: Event, lease: &Lease) -> Result<Decided>;
 
-    /// Stores a review with its `TicketReviewed` and its example, in one write, and gives the ticket the review's team,
+    /// Stores a review with its `TicketReviewed`, the intent of its effect when it has one, and its example, in one write, and gives the ticket the review's team,
     /// priority and category; the decision stays as it was made. When the event makes work, the write-back begins anew,
     /// and is the review's from now on: what an older one comes to later is not recorded.
     ///
@@ -313,8 +330,9 @@ pub trait TicketStore: Send + Sync {
         limit: u32,
     ) -> Result<ReviewQueue>;
 
-    /// Records what the write-back of `decision`, or of a review by its id, came to, with its event where it is final, and
-    /// ends the lease. When a newer review has taken its place, the ticket's write-back is left as it is.
+    /// Records what the write-back of `decision`, or of a review by its id, came to, on its effect and on the ticket, with
+    /// its event where it is final, and ends the lease. When a newer review has taken its place, the ticket's write-back is
+    /// left as it is.
     async fn record_sync(
         &self,
         scope: &TenantScope,

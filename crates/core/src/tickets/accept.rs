@@ -3,11 +3,11 @@
 use super::{Ticket, draft::TicketDraft};
 use crate::{
     app::App,
-    error::{Error, ErrorKind, FieldError, Result},
+    error::{Error, ErrorKind, FieldError, Result, Retry},
     event::{Event, EventDetail, TicketReceived},
     ids::{CorrelationId, IdempotencyKey, TicketId},
     limits,
-    ports::{Accepted, NewTicket, TenantScope},
+    ports::{Accepted, Backlog, Lane, NewTicket, TenantScope},
     tenants::QuotasConfig,
 };
 
@@ -69,8 +69,13 @@ pub async fn accept(
     }
     let quotas = quotas(app, scope).await;
     let mut stored = Vec::with_capacity(valid.len());
+    let bulk = valid.len() >= limits::BULK_TICKETS;
+    let backlog = room(app, scope).await?;
     for tickets in valid.chunks(limits::ACCEPT_AT_ONCE) {
-        let new = tickets.iter().map(|ticket| new_ticket(app, scope, ticket, quotas)).collect();
+        let new = tickets
+            .iter()
+            .map(|ticket| new_ticket(app, scope, ticket, lane(app, ticket, bulk, backlog), quotas))
+            .collect();
         stored.extend(app.tickets.accept(scope, new).await?);
     }
     let mut stored = valid.into_iter().zip(stored);
@@ -91,8 +96,34 @@ async fn quotas(app: &App, scope: &TenantScope) -> QuotasConfig {
     tenant.map(|tenant| tenant.config.quotas).unwrap_or_default()
 }
 
-fn new_ticket(app: &App, scope: &TenantScope, ticket: &Ticket, quotas: QuotasConfig) -> NewTicket {
+/// How much waits; an error when no more may. What was accepted before is worked off first, and what waits on disk stays
+/// in bounds.
+async fn room(app: &App, scope: &TenantScope) -> Result<Backlog> {
+    let backlog = app.queue.backlog(scope).await?;
+    let refuse = |kind, message: &'static str| {
+        metrics::counter!("switchboard_tickets_refused_total", "reason" => "backlog").increment(1);
+        Err(Error::new(kind, message).with_retry(Retry::After(limits::BACKLOG_RETRY)))
+    };
+    if backlog.tenant >= app.backlog.tenant {
+        return refuse(ErrorKind::BacklogFull, "too many of your tickets wait to be worked on; send more later");
+    }
+    if backlog.all >= app.backlog.all {
+        return refuse(ErrorKind::Overloaded, "too many tickets wait to be worked on; try again later");
+    }
+    Ok(backlog)
+}
+
+/// With much waiting, a first glance finds what should not wait; with little it would only cost time.
+fn lane(app: &App, ticket: &Ticket, bulk: bool, backlog: Backlog) -> Lane {
+    if backlog.tenant >= limits::BACKLOG_TO_LOOK && app.classifier.looks_critical(ticket) {
+        return Lane::Urgent;
+    }
+    if bulk { Lane::Bulk } else { Lane::Ordinary }
+}
+
+fn new_ticket(app: &App, scope: &TenantScope, ticket: &Ticket, lane: Lane, quotas: QuotasConfig) -> NewTicket {
     NewTicket {
+        lane,
         quotas,
         event: Event {
             id: app.event_id(),

@@ -1,30 +1,33 @@
 //! Telling the ticketing system of a decision, or of a person's review of it.
 
+use async_trait::async_trait;
+
 use crate::{
     app::App,
     deadline,
+    effects::Outgoing,
     error::{Error, ErrorKind, Result},
     ids::{CategoryId, DecisionId},
     limits,
-    ports::{DeskReceipt, DeskUpdate, TicketFile},
+    ports::{DeskUpdate, Repeats, TicketFile},
     tenants::Tenant,
     tickets::{Decision, SyncStatus, review::Review},
 };
 
-/// What a write-back found to do.
+/// What a write-back has to do.
 #[derive(Debug)]
 pub enum WriteBack {
-    /// The ticketing system has it now.
-    Done(DeskReceipt),
-    /// It had it before; nothing was sent.
+    /// This is to be sent.
+    Send(Box<DeskUpdate>),
+    /// The ticketing system has it.
     DoneBefore,
-    /// A newer review is to be told instead; nothing was sent.
+    /// A newer review is to be told instead.
     Superseded,
 }
 
-/// Sends `about`, the ticket's decision or a review of it, to the tenant's ticketing system, unless that is done already
-/// or a newer review has taken its place.
-pub async fn write_back(app: &App, tenant: &Tenant, file: &TicketFile, about: &DecisionId) -> Result<WriteBack> {
+/// What the tenant's ticketing system is to be told of `about`, the ticket's decision or a review of it, unless it has it
+/// already or a newer review has taken its place.
+pub fn write_back(file: &TicketFile, about: &DecisionId) -> Result<WriteBack> {
     let broken = |what: &'static str| Error::new(ErrorKind::Internal, what);
     let decision = file.decision.as_ref().ok_or_else(|| broken("a routed ticket has no decision"))?;
     if file.sync_of.as_ref() != Some(about) {
@@ -38,8 +41,36 @@ pub async fn write_back(app: &App, tenant: &Tenant, file: &TicketFile, about: &D
         Some(review) if review.review_id == *about => reviewed_update(decision, review),
         _ => return Err(broken("a review that is to be written back is not the ticket's newest")),
     };
-    let sent = app.desk.update(tenant, &update);
-    deadline::within(app.clock.as_ref(), limits::DESK_TIME, "the ticketing system", sent).await.map(WriteBack::Done)
+    Ok(WriteBack::Send(Box::new(update)))
+}
+
+/// An update on its way out.
+pub struct DeskCall<'a> {
+    /// The ports.
+    pub app: &'a App,
+    /// Whose ticketing system it is.
+    pub tenant: &'a Tenant,
+    /// What is sent.
+    pub update: &'a DeskUpdate,
+}
+
+#[async_trait]
+impl Outgoing for DeskCall<'_> {
+    fn repeats(&self) -> Repeats {
+        self.app.desk.repeats(self.tenant)
+    }
+
+    async fn look_up(&self) -> Result<Option<String>> {
+        let asked = self.app.desk.look_up(self.tenant, self.update);
+        let found = deadline::within(self.app.clock.as_ref(), limits::DESK_TIME, "the ticketing system", asked).await?;
+        Ok(found.map(|receipt| receipt.text))
+    }
+
+    async fn send(&self) -> Result<String> {
+        let sent = self.app.desk.update(self.tenant, self.update);
+        let sent = deadline::within(self.app.clock.as_ref(), limits::DESK_TIME, "the ticketing system", sent).await?;
+        Ok(sent.text)
+    }
 }
 
 /// The label of a ticket that a person should look at.

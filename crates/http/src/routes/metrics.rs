@@ -24,9 +24,11 @@ pub(crate) async fn metrics(State(state): State<HttpState>, request: Request) ->
         principal.allow(Scope::MetricsRead)?;
     }
     let depth = state.app().queue.depth().await?;
+    let unknown = state.app().effects.unknown().await?;
     ::metrics::gauge!("switchboard_queue_waiting").set(depth.waiting as f64);
     ::metrics::gauge!("switchboard_queue_leased").set(depth.leased as f64);
     ::metrics::gauge!("switchboard_queue_oldest_seconds").set(depth.oldest_ms as f64 / 1e3);
+    ::metrics::gauge!("switchboard_effects_unknown").set(unknown as f64);
     ::metrics::gauge!("switchboard_dead_letters").set(depth.dead as f64);
     let text = (state.service.render_metrics)();
     Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response())

@@ -98,6 +98,10 @@ impl Classifier for LocalClassifier {
         }
     }
 
+    fn looks_critical(&self, ticket: &Ticket) -> bool {
+        ticket.text().read_as(|text| tone::speaks_of_danger(text))
+    }
+
     fn classify(&self, tenant: &Tenant, ticket: &Ticket) -> Result<Classification> {
         let (model, name) = self.model(tenant)?;
         let confidence_needed = model.confidence_needed(tenant.config.review.precision);

@@ -101,6 +101,11 @@ pub fn is_spam(probability: f64) -> bool {
     probability >= SPAM_FROM
 }
 
+/// Whether words of danger, fraud or a whole site down stand in the text.
+pub fn speaks_of_danger(text: &str) -> bool {
+    matches!(cues::severity(text), cues::Cue::Danger)
+}
+
 /// How bad it is, by the text and what is usual for the category, where one is known; with the reason for people.
 pub fn severity(reading: &Reading<'_>, text: &str, usual: Option<Severity>) -> (Said<Severity>, &'static str) {
     let cue = cues::severity(text);
@@ -184,6 +189,12 @@ mod tests {
                 >= Severity::High
         );
         assert_eq!(bad("quick question, no rush: where can I see my invoice?", Some(Severity::Low)), Severity::Low);
+    }
+
+    #[test]
+    fn danger_is_seen_at_a_glance() {
+        assert!(speaks_of_danger("Someone has hacked my account and is transferring money right now"));
+        assert!(!speaks_of_danger("quick question, no rush: where can I see my invoice?"));
     }
 
     #[test]

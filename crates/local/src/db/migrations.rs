@@ -6,8 +6,12 @@ use rusqlite::Connection;
 
 use super::DataError;
 
-const STEPS: &[&str] =
-    &[include_str!("0001_tickets.sql"), include_str!("0002_reviews.sql"), include_str!("0004_quotas.sql")];
+const STEPS: &[&str] = &[
+    include_str!("0001_tickets.sql"),
+    include_str!("0002_reviews.sql"),
+    include_str!("0003_effects.sql"),
+    include_str!("0004_quotas.sql"),
+];
 
 /// Brings the file to the newest version, each step in its own transaction, so that a kill in between leaves a whole
 /// version. A file of a newer program is refused.

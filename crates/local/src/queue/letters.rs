@@ -5,7 +5,7 @@ use switchboard_core::{
     error::Result,
     event::Event,
     ids::{EventId, TenantId},
-    ports::{DeadLetter, EventFilter, Lease, QueueDepth},
+    ports::{Backlog, DeadLetter, EventFilter, Lease, QueueDepth},
     time::Timestamp,
 };
 
@@ -13,12 +13,17 @@ use super::leases::held;
 use crate::{
     db::explain,
     maintenance::first_id_of,
-    store::{EVENT_COLUMNS, event, time},
+    store::{EVENT_COLUMNS, count, event, time},
 };
 
 /// Whether event `e` is the one whose write-back the ticket's `sync` tells of: not one that a newer review has superseded.
 const IS_WRITTEN_BACK: &str = "(e.detail_type = 'TicketRouted' AND tickets.sync_of IS NULL
     OR e.detail_type = 'TicketReviewed' AND tickets.sync_of = json_extract(e.detail, '$.review_id'))";
+
+/// The effect of event `?1`.
+const EFFECT_OF_EVENT: &str =
+    "SELECT coalesce(json_extract(detail, '$.review_id'), json_extract(detail, '$.decision_id'))
+    FROM events WHERE id = ?1 AND detail_type IN ('TicketRouted', 'TicketReviewed')";
 
 /// Ends a lease: nobody works on the event by himself any more.
 pub(crate) fn bury(connection: &Connection, lease: &Lease, clock: i64, reason: &str, now: Timestamp) -> Result<()> {
@@ -35,6 +40,14 @@ pub(crate) fn bury(connection: &Connection, lease: &Lease, clock: i64, reason: &
             "UPDATE tickets SET sync = 2, sync_error = ?2, sync_changed_at = ?3 FROM events e
              WHERE tickets.sync = 0 AND e.id = ?1 AND e.tenant = tickets.tenant AND e.ticket_id = tickets.ticket_id
              AND {IS_WRITTEN_BACK}"
+        ))
+        .and_then(|mut statement| statement.execute(params![lease.event.as_str(), reason, now.as_millis()]))
+        .map_err(explain)?;
+    // The same holds of its effect; where an attempt has begun, nobody knows what came of it.
+    connection
+        .prepare_cached(&format!(
+            "UPDATE effects SET state = iif(state = 1, 4, 3), error = ?2, changed_at = ?3
+             WHERE state < 2 AND id = ({EFFECT_OF_EVENT})"
         ))
         .and_then(|mut statement| statement.execute(params![lease.event.as_str(), reason, now.as_millis()]))
         .map_err(explain)?;
@@ -59,7 +72,7 @@ pub(super) fn list(connection: &Connection, tenant: &TenantId, limit: u32) -> ru
     connection.prepare_cached(&sql)?.query_map(params![tenant.as_str(), limit], read)?.collect()
 }
 
-pub(super) fn revive(connection: &Connection, tenant: &TenantId, id: &EventId) -> Result<bool> {
+pub(crate) fn revive(connection: &Connection, tenant: &TenantId, id: &EventId) -> Result<bool> {
     let work = || -> rusqlite::Result<bool> {
         let key = params![tenant.as_str(), id.as_str()];
         let queued = connection.execute(
@@ -80,7 +93,7 @@ pub(super) fn revive(connection: &Connection, tenant: &TenantId, id: &EventId) -
     work().map_err(explain)
 }
 
-pub(super) fn discard(connection: &Connection, tenant: &TenantId, id: &EventId) -> Result<bool> {
+pub(crate) fn discard(connection: &Connection, tenant: &TenantId, id: &EventId) -> Result<bool> {
     let key = params![tenant.as_str(), id.as_str()];
     let work = || {
         // Else the sweep would find the ticket unfinished and queue it again. A superseded write-back is no reason to stop.
@@ -90,7 +103,12 @@ pub(super) fn discard(connection: &Connection, tenant: &TenantId, id: &EventId) 
              AND (e.detail_type = 'TicketReceived' OR {IS_WRITTEN_BACK})"
         );
         connection.execute(&sql, key)?;
-        connection.execute("DELETE FROM dead_letters WHERE tenant = ?1 AND event = ?2", key)
+        let removed = connection.execute("DELETE FROM dead_letters WHERE tenant = ?1 AND event = ?2", key)?;
+        if removed > 0 {
+            let sql = format!("UPDATE effects SET state = 6 WHERE state IN (3, 4) AND id = ({EFFECT_OF_EVENT})");
+            connection.execute(&sql, [id.as_str()])?;
+        }
+        Ok(removed)
     };
     work().map(|removed| removed > 0).map_err(explain)
 }
@@ -108,8 +126,8 @@ pub(super) fn archived(
 pub(super) fn replay(connection: &Connection, tenant: &TenantId, filter: &EventFilter) -> Result<u64> {
     let (conditions, values) = conditions(tenant, filter);
     let sql = format!(
-        "INSERT INTO jobs (event, tenant, ticket_id)
-         SELECT e.id, e.tenant, e.ticket_id FROM events e
+        "INSERT INTO jobs (event, tenant, ticket_id, lane)
+         SELECT e.id, e.tenant, e.ticket_id, 2 FROM events e
          WHERE {conditions} AND (e.detail_type IN ('TicketReceived', 'TicketRouted')
              OR e.detail_type = 'TicketReviewed' AND json_extract(e.detail, '$.write_back'))
          AND NOT EXISTS (SELECT 1 FROM jobs j WHERE j.event = e.id)
@@ -136,24 +154,29 @@ fn conditions(tenant: &TenantId, filter: &EventFilter) -> (String, Vec<Value>) {
     (conditions.join(" AND "), values)
 }
 
-pub(super) fn depth(connection: &Connection, now: Timestamp) -> rusqlite::Result<QueueDepth> {
-    let count = |sql: &str| -> rusqlite::Result<u64> {
-        let rows: i64 = connection.prepare_cached(sql)?.query_row([], |row| row.get(0))?;
-        Ok(rows.unsigned_abs())
-    };
+pub(super) fn backlog(connection: &Connection, tenant: &TenantId) -> rusqlite::Result<Backlog> {
+    let mut statement =
+        connection.prepare_cached("SELECT coalesce((SELECT jobs FROM backlog WHERE tenant = ?1), 0)")?;
+    let mut of = |name| statement.query_row([name], count);
+    Ok(Backlog { tenant: of(tenant.as_str())?, all: of("")? })
+}
+
+pub(super) fn depth(connection: &Connection, now: Timestamp, clock: i64) -> rusqlite::Result<QueueDepth> {
+    let of = |sql: &str| -> rusqlite::Result<u64> { connection.prepare_cached(sql)?.query_row([], count) };
     let oldest: Option<i64> = connection
         .prepare_cached(
             "SELECT min(at) FROM (
-                SELECT e.at FROM jobs j JOIN events e ON e.id = j.event WHERE j.id IN
-                    (SELECT min(id) FROM jobs WHERE state = 0 UNION ALL SELECT min(id) FROM jobs WHERE state = 2)
-                UNION ALL SELECT due_at FROM jobs INDEXED BY jobs_by_time WHERE state = 3 AND due_at <= ?1)",
+                SELECT e.at FROM jobs j JOIN events e ON e.id = j.event
+                WHERE j.id = (SELECT id FROM jobs NOT INDEXED WHERE state IN (0, 2) ORDER BY id LIMIT 1)
+                UNION ALL SELECT ?1 - (?2 - due_clock) FROM jobs INDEXED BY jobs_by_time WHERE state = 3 AND due_clock <= ?2)",
         )?
-        .query_row([now.as_millis()], |row| row.get(0))?;
+        .query_row([now.as_millis(), clock], |row| row.get(0))?;
+    let leased = of("SELECT count(*) FROM jobs WHERE state = 1")?;
     let waited = oldest.map_or(0, |at| now.since(Timestamp::from_millis(at)).as_millis());
     Ok(QueueDepth {
-        waiting: count("SELECT count(*) FROM jobs WHERE state <> 1")?,
-        leased: count("SELECT count(*) FROM jobs WHERE state = 1")?,
+        waiting: of("SELECT jobs FROM backlog WHERE tenant = ''")?.saturating_sub(leased),
+        leased,
         oldest_ms: u64::try_from(waited).unwrap_or(u64::MAX),
-        dead: count("SELECT count(*) FROM dead_letters")?,
+        dead: of("SELECT count(*) FROM dead_letters")?,
     })
 }

@@ -10,12 +10,12 @@ use switchboard_core::{
     error::Result,
     event::Event,
     ids::EventId,
-    ports::{DeadLetter, EventFilter, EventQueue, Lease, Leased, QueueDepth, TenantScope},
+    ports::{Backlog, DeadLetter, EventFilter, EventQueue, Lease, Leased, QueueDepth, TenantScope},
     time::Timestamp,
 };
 
-pub(crate) use leases::{begin_epoch, complete, publish, retry};
-pub(crate) use letters::bury;
+pub(crate) use leases::{Due, Turns, begin_epoch, complete, defer, is_held, publish, retry};
+pub(crate) use letters::{bury, discard, revive};
 
 use crate::store::SqliteStore;
 
@@ -42,8 +42,13 @@ impl EventQueue for SqliteStore {
     }
 
     async fn retry(&self, lease: &Lease, at: Timestamp, error: &str) -> Result<()> {
-        let (lease, clock, error) = (lease.clone(), self.lease_clock(), error.to_owned());
-        self.db.writer.write(move |connection| leases::retry(connection, &lease, clock, at, &error)).await
+        let (lease, clock, due, error) = (lease.clone(), self.lease_clock(), Due::new(self, at), error.to_owned());
+        self.db.writer.write(move |connection| leases::retry(connection, &lease, clock, due, &error)).await
+    }
+
+    async fn defer(&self, lease: &Lease, at: Timestamp, reason: &str) -> Result<()> {
+        let (lease, clock, due, reason) = (lease.clone(), self.lease_clock(), Due::new(self, at), reason.to_owned());
+        self.db.writer.write(move |connection| leases::defer(connection, &lease, clock, due, &reason)).await
     }
 
     async fn bury(&self, lease: &Lease, reason: &str) -> Result<()> {
@@ -70,9 +75,14 @@ impl EventQueue for SqliteStore {
         }
     }
 
+    async fn backlog(&self, scope: &TenantScope) -> Result<Backlog> {
+        let tenant = scope.tenant().clone();
+        self.db.look_up(move |connection| letters::backlog(connection, &tenant)).await
+    }
+
     async fn depth(&self) -> Result<QueueDepth> {
-        let now = self.clock.now();
-        self.db.read(move |connection| letters::depth(connection, now)).await
+        let (now, clock) = (self.clock.now(), self.lease_clock());
+        self.db.read(move |connection| letters::depth(connection, now, clock)).await
     }
 
     async fn dead_letters(&self, scope: &TenantScope, limit: u32) -> Result<Vec<DeadLetter>> {

@@ -71,7 +71,7 @@ fn accept_one(
             move |mut statement| statement.execute(params![row, record])
         })
         .map_err(explain)?;
-    queue::publish(connection, &new.event).map_err(explain)?;
+    queue::publish(connection, &new.event, new.lane).map_err(explain)?;
     counts.add(new);
     Ok(Ok(Accepted::New))
 }

@@ -19,7 +19,7 @@ use std::{
 
 use async_trait::async_trait;
 use moka::sync::Cache;
-pub(crate) use rows::{EVENT_COLUMNS, event, time};
+pub(crate) use rows::{EVENT_COLUMNS, code, count, event, parsed, time, word};
 use switchboard_core::{
     error::{Error, ErrorKind, Result},
     event::Event,
@@ -43,13 +43,14 @@ const KEY_CACHE_KEYS: u64 = 10_000;
 /// Keys as they were found, absent ones too, each with the time of its look-up.
 pub(crate) type KeyCache = Cache<KeyId, (Duration, Option<KeyRecord>)>;
 
-/// One SQLite file behind the ports `TicketStore`, `EventQueue`, `ExampleStore`, `KeyStore` and `CustomerStore`.
+/// One SQLite file behind the ports `TicketStore`, `EventQueue`, `EffectLedger`, `ExampleStore`, `KeyStore` and `CustomerStore`.
 pub struct SqliteStore {
     pub(crate) db: Database,
     pub(crate) clock: Arc<dyn Clock>,
     /// Rings when a commit has queued events.
     pub(crate) queued: Notify,
     pub(crate) keys: KeyCache,
+    pub(crate) turns: Arc<queue::Turns>,
     tokens: AtomicU64,
 }
 
@@ -58,7 +59,7 @@ impl SqliteStore {
     /// processes before it; the caller makes sure that there is one server at a time.
     pub fn open(path: &Path, clock: Arc<dyn Clock>, role: Role) -> Result<Self, DataError> {
         let (db, epoch) = Database::open(path, role, |connection| match role {
-            Role::Server => queue::begin_epoch(connection, clock.now()),
+            Role::Server => queue::begin_epoch(connection, clock.now(), millis(clock.monotonic())),
             Role::Tool => Ok(0),
         })?;
         Ok(Self {
@@ -66,6 +67,7 @@ impl SqliteStore {
             clock,
             queued: Notify::new(),
             keys: Cache::new(KEY_CACHE_KEYS),
+            turns: Arc::default(),
             tokens: AtomicU64::new(epoch << 32),
         })
     }
@@ -94,8 +96,13 @@ impl SqliteStore {
 
     /// The time for leases, in milliseconds: monotonic, so that a jump of the wall clock steals none.
     pub(crate) fn lease_clock(&self) -> i64 {
-        i64::try_from(self.clock.monotonic().as_millis()).unwrap_or(i64::MAX)
+        millis(self.clock.monotonic())
     }
+}
+
+/// A time as the tables keep it.
+pub(crate) fn millis(time: Duration) -> i64 {
+    i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
 }
 
 #[async_trait]
@@ -177,6 +184,10 @@ impl TicketStore for SqliteStore {
         event: Option<Event>,
         lease: &Lease,
     ) -> Result<()> {
+        let due = match &change {
+            SyncChange::Retry { at, .. } | SyncChange::Deferred { at, .. } => Some(queue::Due::new(self, *at)),
+            SyncChange::Succeeded { .. } | SyncChange::Failed { .. } | SyncChange::Superseded => None,
+        };
         let work = settle::RecordSync {
             tenant: scope.tenant().clone(),
             ticket: ticket.clone(),
@@ -186,6 +197,7 @@ impl TicketStore for SqliteStore {
             lease: lease.clone(),
             now: self.clock.now(),
             lease_clock: self.lease_clock(),
+            due,
         };
         self.db.writer.write(move |connection| work.run(connection)).await
     }

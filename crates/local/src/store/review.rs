@@ -7,7 +7,7 @@ use switchboard_core::{
 };
 
 use super::rows::code;
-use crate::{db::explain, examples, queue};
+use crate::{db::explain, effects, examples, queue};
 
 /// A review, its event and its example in one write.
 pub(super) struct Record {
@@ -40,6 +40,7 @@ impl Record {
             .prepare_cached("UPDATE tickets SET reviewed = 1, team = ?2, category = ?3, priority = ?4 WHERE id = ?1")?
             .execute(params![row, now.team.as_str(), now.category.as_str(), code(PriorityLevel::ALL, &now.priority)])?;
         if self.new.event.detail.makes_work() {
+            effects::supersede(connection, row, self.new.event.at)?;
             connection
                 .prepare_cached(
                     "UPDATE tickets SET sync_of = ?2, sync = ?3, sync_failures = 0, sync_receipt = NULL, sync_error = NULL,
@@ -54,7 +55,8 @@ impl Record {
             )?
             .execute(params![row, review.review_id.as_str(), self.record])?;
         examples::add_one(connection, &self.tenant, &self.new.example)?;
-        queue::publish(connection, &self.new.event)?;
+        queue::publish(connection, &self.new.event, self.new.event.detail.lane())?;
+        effects::intend(connection, row, &self.new.event)?;
         Ok(Some(Recorded::New))
     }
 }

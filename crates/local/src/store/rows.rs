@@ -56,6 +56,11 @@ pub(crate) fn code<T: PartialEq>(all: &[T], value: &T) -> i64 {
     all.iter().position(|one| one == value).and_then(|at| i64::try_from(at).ok()).unwrap_or(i64::MAX)
 }
 
+/// A number of rows.
+pub(crate) fn count(row: &Row<'_>) -> rusqlite::Result<u64> {
+    row.get(0).map(i64::unsigned_abs)
+}
+
 pub(crate) fn word<T: Copy>(all: &[T], row: &Row<'_>, column: &str) -> rusqlite::Result<Option<T>> {
     let at: Option<u32> = row.get(column)?;
     Ok(at.and_then(|at| all.get(at as usize).copied()))

@@ -5,13 +5,13 @@ use switchboard_core::{
     error::{Error, ErrorKind, Result},
     event::Event,
     ids::{DecisionId, TenantId, TicketId},
-    ports::{Decided, Lease, SyncChange},
+    ports::{Decided, EffectState, Lease, SyncChange},
     tickets::{Decision, PriorityLevel, Severity, SyncStatus},
     time::Timestamp,
 };
 
 use super::rows::code;
-use crate::{db::explain, queue};
+use crate::{db::explain, effects, queue};
 
 pub(super) struct Decide {
     pub(super) tenant: TenantId,
@@ -60,7 +60,8 @@ impl Decide {
         connection
             .prepare_cached("INSERT INTO decisions (ticket, record) VALUES (?1, ?2)")?
             .execute(params![row, self.record])?;
-        queue::publish(connection, &self.event)?;
+        queue::publish(connection, &self.event, self.event.detail.lane())?;
+        effects::intend(connection, row, &self.event)?;
         Ok(Some(Decided::New))
     }
 }
@@ -74,46 +75,64 @@ pub(super) struct RecordSync {
     pub(super) lease: Lease,
     pub(super) now: Timestamp,
     pub(super) lease_clock: i64,
+    pub(super) due: Option<queue::Due>,
 }
 
 impl RecordSync {
     pub(super) fn run(self, connection: &Connection) -> Result<()> {
-        let (lease, clock) = (&self.lease, self.lease_clock);
-        let (status, receipt, error) = match &self.change {
-            SyncChange::Succeeded { receipt } => {
-                queue::complete(connection, lease, clock)?;
-                (SyncStatus::Success, Some(receipt), None)
-            }
-            SyncChange::Retry { at, error } => {
-                queue::retry(connection, lease, clock, *at, error)?;
-                (SyncStatus::Pending, None, Some(error))
-            }
-            SyncChange::Failed { error } => {
-                queue::bury(connection, lease, clock, error, self.now)?;
-                (SyncStatus::Failed, None, Some(error))
-            }
-        };
-        let update = || -> rusqlite::Result<()> {
-            connection
-                .prepare_cached(
-                    "UPDATE tickets SET sync = ?4, sync_receipt = ?5, sync_error = coalesce(?6, sync_error),
-                     sync_failures = sync_failures + (?6 IS NOT NULL), sync_changed_at = ?7
-                     WHERE tenant = ?1 AND ticket_id = ?2 AND coalesce(sync_of, decision_id) = ?3",
-                )?
-                .execute(params![
-                    self.tenant.as_str(),
-                    self.ticket.as_str(),
-                    self.decision.as_str(),
-                    code(SyncStatus::ALL, &status),
-                    receipt,
-                    error,
-                    self.now.as_millis(),
-                ])?;
-            match &self.event {
-                Some(event) => queue::publish(connection, event),
-                None => Ok(()),
-            }
-        };
-        update().map_err(explain)
+        self.settle(connection)?;
+        self.store(connection).map_err(explain)
     }
+
+    fn settle(&self, connection: &Connection) -> Result<()> {
+        let (lease, clock) = (&self.lease, self.lease_clock);
+        match (&self.change, self.due) {
+            (SyncChange::Retry { error, .. }, Some(due)) => queue::retry(connection, lease, clock, due, error),
+            (SyncChange::Deferred { reason, .. }, Some(due)) => queue::defer(connection, lease, clock, due, reason),
+            (SyncChange::Failed { error, .. }, _) => queue::bury(connection, lease, clock, error, self.now),
+            _ => queue::complete(connection, lease, clock),
+        }
+    }
+
+    fn store(&self, connection: &Connection) -> rusqlite::Result<()> {
+        let (status, state, receipt, error, failures) = match &self.change {
+            SyncChange::Succeeded { receipt } => (SyncStatus::Success, EffectState::Done, Some(receipt), None, 0),
+            SyncChange::Retry { error, open, .. } => (SyncStatus::Pending, waiting(*open), None, Some(error), 1),
+            SyncChange::Deferred { reason, open, .. } => (SyncStatus::Pending, waiting(*open), None, Some(reason), 0),
+            SyncChange::Failed { error, open } => {
+                let state = if *open { EffectState::Unknown } else { EffectState::Failed };
+                (SyncStatus::Failed, state, None, Some(error), 1)
+            }
+            SyncChange::Superseded => {
+                effects::settle(connection, &self.decision, EffectState::Superseded, None, None, self.now)?;
+                return Ok(());
+            }
+        };
+        effects::settle(connection, &self.decision, state, receipt, error, self.now)?;
+        connection
+            .prepare_cached(
+                "UPDATE tickets SET sync = ?4, sync_receipt = ?5, sync_error = coalesce(?6, sync_error),
+                 sync_failures = sync_failures + ?8, sync_changed_at = ?7
+                 WHERE tenant = ?1 AND ticket_id = ?2 AND coalesce(sync_of, decision_id) = ?3",
+            )?
+            .execute(params![
+                self.tenant.as_str(),
+                self.ticket.as_str(),
+                self.decision.as_str(),
+                code(SyncStatus::ALL, &status),
+                receipt,
+                error,
+                self.now.as_millis(),
+                failures,
+            ])?;
+        match &self.event {
+            Some(event) => queue::publish(connection, event, event.detail.lane()),
+            None => Ok(()),
+        }
+    }
+}
+
+/// What an effect is while its next attempt waits.
+fn waiting(open: bool) -> EffectState {
+    if open { EffectState::Attempted } else { EffectState::Intended }
 }

@@ -35,12 +35,17 @@ async fn fresh<T: 'static>(wrap: fn(Arc<SqliteStore>, Arc<FixedClock>) -> T) -> 
 }
 
 fn stores(store: Arc<SqliteStore>, clock: Arc<FixedClock>) -> Stores {
-    Stores { store: store.clone(), queue: store.clone(), examples: store, clock }
+    Stores { store: store.clone(), queue: store.clone(), effects: store.clone(), examples: store, clock }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ticket_store() {
     contracts::ticket_store(async || fresh(stores).await).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn effect_ledger() {
+    contracts::effect_ledger(async || fresh(stores).await).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -11,7 +11,7 @@ use std::{
 use async_trait::async_trait;
 use serde_json::json;
 use switchboard_core::{
-    app::{App, RETRY_DELAYS},
+    app::{App, BacklogLimits, RETRY_DELAYS},
     error::{Error, ErrorKind, Result, Retry},
     ids::TicketId,
     json::parse,
@@ -94,6 +94,7 @@ impl Bench {
             tenants: Arc::new(OneTenant(tenant)),
             tickets: store.clone(),
             queue: store.clone(),
+            effects: store.clone(),
             customers: Arc::new(switchboard_core::by_tenant::CustomersByTenant {
                 store: store.clone(),
                 http: Arc::new(NoDirectory),
@@ -112,6 +113,7 @@ impl Bench {
             clock: clock.clone(),
             ids: Arc::new(SeededIds::new(7)),
             retry_delays: RETRY_DELAYS.into(),
+            backlog: BacklogLimits::default(),
         };
         Self { folder, app: TestApp::new(app), clock, store, scope, desk }
     }

@@ -182,8 +182,8 @@ impl Bench {
         let (scope, ids) = (&self.acme, self.ids.as_ref());
         let event = match &change {
             SyncChange::Succeeded { receipt } => Some(sample::synced(scope, ticket, decision, receipt, ids)),
-            SyncChange::Failed { error } => Some(sample::sync_failed(scope, ticket, decision, error, ids)),
-            SyncChange::Retry { .. } => None,
+            SyncChange::Failed { error, .. } => Some(sample::sync_failed(scope, ticket, decision, error, ids)),
+            SyncChange::Retry { .. } | SyncChange::Deferred { .. } | SyncChange::Superseded => None,
         };
         let id = &decision.decision_id;
         self.store.record_sync(scope, &ticket.id, id, change, event.clone(), lease).await.map(|()| event)

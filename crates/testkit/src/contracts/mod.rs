@@ -11,6 +11,7 @@ pub mod clock;
 pub mod customer_directory;
 pub mod customer_store;
 pub mod desk;
+pub mod effect_ledger;
 pub mod event_queue;
 pub mod example_store;
 mod expect;
@@ -35,7 +36,7 @@ use std::{
 };
 
 use futures_util::{FutureExt, future::BoxFuture};
-use switchboard_core::ports::{EventQueue, ExampleStore, TicketStore};
+use switchboard_core::ports::{EffectLedger, EventQueue, ExampleStore, TicketStore};
 
 use crate::world::FixedClock;
 
@@ -43,6 +44,7 @@ pub use classifier::classifier;
 pub use clock::clock;
 pub use customer_directory::customer_directory;
 pub use customer_store::customer_store;
+pub use effect_ledger::effect_ledger;
 pub use event_queue::event_queue;
 pub use example_store::example_store;
 pub use ids::ids;
@@ -97,6 +99,8 @@ pub struct Stores {
     pub store: Arc<dyn TicketStore>,
     /// The events that the store writes.
     pub queue: Arc<dyn EventQueue>,
+    /// The effects that the store writes.
+    pub effects: Arc<dyn EffectLedger>,
     /// What the reviews of the store teach.
     pub examples: Arc<dyn ExampleStore>,
     /// The clock of all, for the wall time and for the end of leases.

@@ -2,6 +2,7 @@
 
 mod archive;
 mod dead;
+mod fair;
 mod interrupted;
 mod leases;
 mod ready;
@@ -37,6 +38,15 @@ pub async fn event_queue(make: impl AsyncFn() -> UnderTest<Stores>) {
             settling::a_retry_outlives_a_restart,
             settling::a_retry_in_the_past_is_due_at_once,
             settling::released_is_due_at_once_and_not_counted,
+            settling::deferred_is_due_at_its_time_and_not_counted,
+            settling::a_jump_of_the_wall_clock_moves_no_retry,
+            settling::no_retry_waits_for_a_clock_that_was_wrong,
+            fair::a_single_ticket_overtakes_an_import,
+            fair::tenants_take_turns,
+            fair::a_tenant_that_holds_much_leaves_hands_for_others,
+            fair::urgent_comes_first_and_bulk_last,
+            fair::bulk_does_not_wait_for_ever,
+            fair::the_backlog_counts_what_is_not_done,
             interrupted::a_restart_ends_leases_at_once,
             interrupted::a_lease_of_a_dead_process_settles_nothing,
             interrupted::failures_and_interruptions_are_counted_apart,

@@ -139,3 +139,41 @@ pub(super) async fn released_is_due_at_once_and_not_counted(bench: Bench) {
     }
     bench.complete(&leased[2].lease).await;
 }
+
+pub(super) async fn deferred_is_due_at_its_time_and_not_counted(bench: Bench) {
+    bench.accept(&bench.acme, sample::ticket(1)).await;
+    let leased = bench.lease_only("after accept").await;
+    expect_ok("defer", bench.queue.defer(&leased.lease, bench.now().plus(DELAY), "something is away").await);
+    bench.clock.advance(DELAY - MOMENT);
+    bench.expect_nothing_due("a moment before its time").await;
+    bench.clock.advance(MOMENT);
+    let again = bench.lease_only("at its time").await;
+    expect_eq("failures and interruptions", (again.failed, again.interrupted), (0, 0));
+    let late = bench.queue.defer(&leased.lease, bench.now(), "late").await;
+    expect_kind("defer under a lost lease", late, ErrorKind::LeaseLost);
+}
+
+pub(super) async fn a_jump_of_the_wall_clock_moves_no_retry(bench: Bench) {
+    let day = Duration::from_secs(24 * 3600);
+    for (n, jump) in [(1, bench.now().plus(day)), (2, bench.now().minus(day)), (3, bench.now().plus(1_000 * day))] {
+        bench.accept(&bench.acme, sample::ticket(n)).await;
+        let leased = bench.lease_only("after accept").await;
+        expect_ok("retry", bench.queue.retry(&leased.lease, bench.now().plus(DELAY), "it failed").await);
+        bench.clock.jump(jump);
+        bench.clock.advance(DELAY - MOMENT);
+        bench.expect_nothing_due("a moment before the retry's time, after the wall clock jumped").await;
+        bench.clock.advance(MOMENT);
+        let again = bench.lease_only("at the retry's time, after the wall clock jumped").await;
+        bench.complete(&again.lease).await;
+    }
+}
+
+pub(super) async fn no_retry_waits_for_a_clock_that_was_wrong(bench: Bench) {
+    bench.accept(&bench.acme, sample::ticket(1)).await;
+    let leased = bench.lease_only("after accept").await;
+    expect_ok("retry", bench.queue.retry(&leased.lease, bench.now().plus(DELAY), "it failed").await);
+    bench.clock.jump(bench.now().minus(Duration::from_secs(365 * 24 * 3600)));
+    let bench = bench.restart().await;
+    bench.clock.advance(limits::RETRY_WAIT);
+    bench.lease_only("after the longest wait, restarted with a clock a year behind").await;
+}

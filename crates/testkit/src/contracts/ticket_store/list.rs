@@ -76,8 +76,11 @@ fn outcome(n: u32, bench: &Bench) -> Option<(SyncChange, SyncStatus)> {
     let error = "the desk said no".to_owned();
     match n % 6 {
         0 | 1 => Some((SyncChange::Succeeded { receipt: "taken".to_owned() }, SyncStatus::Success)),
-        2 | 3 => Some((SyncChange::Failed { error }, SyncStatus::Failed)),
-        4 => Some((SyncChange::Retry { at: bench.now().plus(Duration::from_secs(9)), error }, SyncStatus::Pending)),
+        2 | 3 => Some((SyncChange::Failed { error, open: false }, SyncStatus::Failed)),
+        4 => Some((
+            SyncChange::Retry { at: bench.now().plus(Duration::from_secs(9)), error, open: false },
+            SyncStatus::Pending,
+        )),
         _ => None,
     }
 }

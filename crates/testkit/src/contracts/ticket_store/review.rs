@@ -24,7 +24,7 @@ fn succeeded() -> SyncChange {
 }
 
 fn failed() -> SyncChange {
-    SyncChange::Failed { error: "the desk said no".to_owned() }
+    SyncChange::Failed { error: "the desk said no".to_owned(), open: false }
 }
 
 /// Ticket 1 with its decision written back.
@@ -99,7 +99,7 @@ pub(super) async fn a_review_begins_the_write_back_anew(bench: Bench) {
     let expected = (SyncState::pending(), Some(review.review_id.clone()));
     expect_eq("the write-back after a review", (file.sync, file.sync_of), expected);
     let leased = bench.lease_only("after a review").await;
-    let retry = SyncChange::Retry { at: bench.now(), error: "the desk said no".to_owned() };
+    let retry = SyncChange::Retry { at: bench.now(), error: "the desk said no".to_owned(), open: false };
     record_sync(&bench, &review, retry, &leased.lease).await;
     expect_eq("failures", bench.file(&bench.acme, &ticket.id).await.sync.failed_attempts, 1);
     let leased = bench.lease_only("at the retry's time").await;
@@ -159,7 +159,11 @@ pub(super) async fn side_by_side_one_is_first(bench: Bench) {
 }
 
 pub(super) async fn a_superseded_write_back_records_nothing(bench: Bench) {
-    for change in [succeeded(), failed(), SyncChange::Retry { at: bench.now(), error: "the desk said no".to_owned() }] {
+    for change in [
+        succeeded(),
+        failed(),
+        SyncChange::Retry { at: bench.now(), error: "the desk said no".to_owned(), open: false },
+    ] {
         let what = format!("{change:?} of a decision that was reviewed meanwhile");
         let ticket = sample::ticket(u32::try_from(bench.archived(&bench.acme).await.len()).unwrap());
         let (decision, routed) = bench.routed(&bench.acme, &ticket).await;

@@ -24,11 +24,11 @@ fn succeeded() -> SyncChange {
 }
 
 fn failed() -> SyncChange {
-    SyncChange::Failed { error: ERROR.to_owned() }
+    SyncChange::Failed { error: ERROR.to_owned(), open: false }
 }
 
 fn retry(bench: &Bench) -> SyncChange {
-    SyncChange::Retry { at: bench.now().plus(DELAY), error: ERROR.to_owned() }
+    SyncChange::Retry { at: bench.now().plus(DELAY), error: ERROR.to_owned(), open: false }
 }
 
 async fn sync_of(bench: &Bench, ticket: &Ticket) -> SyncState {

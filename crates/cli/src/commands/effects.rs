@@ -1,0 +1,107 @@
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, bail};
+use serde_json::json;
+use switchboard_core::{
+    event::{Event, EventDetail, TicketSynced},
+    ids::{DecisionId, EffectId},
+    ports::{Effect, EffectFilter, EffectLedger, Resolution, TenantScope},
+};
+
+use super::Session;
+use crate::{
+    args::{Effects, ResolutionArgs},
+    output,
+    wire::Wired,
+};
+
+pub(super) async fn run(session: Session, command: Effects) -> Result<ExitCode> {
+    let wired = session.open()?;
+    let scope = session.scope(wired.tenants.as_ref()).await?;
+    match command {
+        Effects::List { ticket, state, limit } => {
+            if let Some(state) = state.filter(|state| ticket.is_none() && !state.is_held()) {
+                bail!(
+                    "`{state}` effects are listed of one ticket only: name it by --ticket; without it, those are listed that are held: unknown, failed"
+                );
+            }
+            let filter = EffectFilter { ticket, state, limit };
+            list(&session, wired.store.effects(&scope, &filter).await?)
+        }
+        Effects::Show { id } => {
+            output::json(&find(&wired, &scope, &id).await?)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Effects::Resolve { id, resolution } => resolve(&session, &wired, &scope, &id, resolution).await,
+    }
+}
+
+async fn find(wired: &Wired, scope: &TenantScope, id: &EffectId) -> Result<Effect> {
+    let found = wired.store.effect(scope, id).await?;
+    found.with_context(|| format!("tenant `{}` has no effect `{id}`; see `switchboard effects list`", scope.tenant()))
+}
+
+async fn resolve(
+    session: &Session,
+    wired: &Wired,
+    scope: &TenantScope,
+    id: &EffectId,
+    said: ResolutionArgs,
+) -> Result<ExitCode> {
+    let effect = find(wired, scope, id).await?;
+    let (resolution, event, done) = match said {
+        ResolutionArgs { happened: Some(receipt), .. } => {
+            let event = happened(wired, scope, &effect, &receipt).await?;
+            (Resolution::Happened { receipt }, Some(event), "it has happened")
+        }
+        ResolutionArgs { try_again: true, .. } => (Resolution::TryAgain, None, "it is tried again"),
+        _ => (Resolution::Abandon, None, "nobody works on it any more"),
+    };
+    if !wired.store.resolve(scope, id, resolution, event).await? {
+        bail!("effect `{id}` is `{}`: only what is held, `unknown` or `failed`, waits for a person", effect.state);
+    }
+    if session.global.json {
+        output::json(&find(wired, scope, id).await?)?;
+    } else {
+        println!("effect {id} of ticket {}: {done}", effect.ticket_id);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn happened(wired: &Wired, scope: &TenantScope, effect: &Effect, receipt: &str) -> Result<Event> {
+    let app = &wired.app;
+    let file = app.tickets.ticket(scope, &effect.ticket_id).await?.context("the effect's ticket is gone")?;
+    let synced = TicketSynced {
+        ticket_id: effect.ticket_id.clone(),
+        decision_id: effect.id.as_str().parse::<DecisionId>()?,
+        receipt: receipt.to_owned(),
+    };
+    Ok(Event {
+        id: app.event_id(),
+        tenant: scope.tenant().clone(),
+        at: app.clock.now(),
+        correlation_id: file.ticket.correlation_id,
+        detail: EventDetail::TicketSynced(synced),
+    })
+}
+
+fn list(session: &Session, effects: Vec<Effect>) -> Result<ExitCode> {
+    if session.global.json {
+        output::json(&json!(effects))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let rows = effects.into_iter().map(|effect| {
+        vec![
+            effect.id.to_string(),
+            effect.changed_at.to_string(),
+            effect.kind.to_string(),
+            effect.ticket_id.to_string(),
+            effect.state.to_string(),
+            effect.attempts.to_string(),
+            effect.receipt.or(effect.error).unwrap_or_default(),
+        ]
+    });
+    let header = ["effect", "since", "kind", "ticket", "state", "attempts", "receipt or error"];
+    output::table(&header, rows.collect(), "nothing is held");
+    Ok(ExitCode::SUCCESS)
+}
