@@ -59,7 +59,7 @@ fn main() -> Result<()> {
 async fn run_overload(seconds: u64) -> Result<Value> {
     let folder = tempfile::tempdir()?;
     let receiver = Receiver::start().await?;
-    let server = Server::start(&folder.path().join("flat"), &receiver).await?;
+    let server = Server::start(&folder.path().join("flat"), &receiver, Some(overload::BACKLOG)).await?;
     let warm = Load::tickets("warm", 2_000);
     warm.closed(&server, CONNECTIONS).await?;
     receiver.wait_for(2_000, Duration::from_secs(60)).await?;
@@ -73,7 +73,7 @@ async fn run(tickets: usize) -> Result<Value> {
     let commits = tokio::task::spawn_blocking(move || limits::group_commit(&database)).await??;
     let receiver = Receiver::start().await?;
 
-    let server = Server::start(&folder.path().join("flat"), &receiver).await?;
+    let server = Server::start(&folder.path().join("flat"), &receiver, None).await?;
     let warm = Load::tickets("warm", 2_000);
     warm.closed(&server, CONNECTIONS).await?;
     receiver.wait_for(2_000, Duration::from_secs(60)).await?;

@@ -26,6 +26,9 @@ use crate::{
     server::Server,
 };
 
+/// Events that may wait: a few seconds' work, so that the run meets the bound. The default allows a quarter of a million, which a
+/// flood of this length does not fill.
+pub(crate) const BACKLOG: u64 = 7_000;
 /// How many times its capacity the server is sent.
 const TIMES: f64 = 10.0;
 /// Connections of the load: enough that some are free when a ticket is due.

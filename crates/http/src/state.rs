@@ -3,7 +3,7 @@ use std::sync::Arc;
 use switchboard_core::{access::Pepper, app::App, limits};
 use tokio::sync::Semaphore;
 
-use crate::door::{Admission, Limits, Rates, TrustedProxies};
+use crate::door::{Admission, Backlog, Limits, Rates, TrustedProxies};
 
 /// Bytes of unfinished and unread bodies together, batches aside: connections alone would allow a mebibyte each.
 const BODIES_BYTES: usize = 64 * 1024 * 1024;
@@ -34,6 +34,7 @@ pub struct HttpState {
     pub(crate) bodies: Arc<Semaphore>,
     pub(crate) admission: Arc<Admission>,
     pub(crate) rates: Arc<Rates>,
+    pub(crate) backlog: Arc<Backlog>,
 }
 
 impl HttpState {
@@ -44,6 +45,7 @@ impl HttpState {
             bodies: Arc::new(Semaphore::new(BODIES_BYTES)),
             admission: Arc::new(Admission::new(&service.limits)),
             rates: Arc::new(Rates::new(&service.limits, &service.app.clock)),
+            backlog: Arc::default(),
             service: Arc::new(service),
         }
     }

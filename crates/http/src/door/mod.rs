@@ -2,6 +2,7 @@
 //! is read, no key is looked up.
 
 mod admission;
+mod backlog;
 mod client;
 mod limits;
 mod rates;
@@ -19,6 +20,7 @@ use switchboard_core::{
 };
 
 pub(crate) use admission::{Admission, Place};
+pub(crate) use backlog::Backlog;
 pub use client::{ClientAddressHeader, TrustedProxies};
 pub use limits::Limits;
 pub(crate) use rates::Rates;
@@ -98,6 +100,18 @@ pub(crate) fn failed_attempt(state: &HttpState, client: Option<&Client>) {
     if let Some(Client(address)) = client {
         state.rates.failed_attempt(*address);
     }
+}
+
+/// Refuses tickets when others were refused a moment ago because too many wait, before their body is read.
+pub(crate) fn room(state: &HttpState, principal: &Principal) -> Result<(), Problem> {
+    let now = state.app().clock.monotonic();
+    state.backlog.check(now, &principal.tenant).inspect_err(|_| refused("backlog"))
+}
+
+/// What a caller is told whose tickets the core did not take, and others in the next moment, when it concerns them.
+pub(crate) fn not_taken(state: &HttpState, principal: &Principal, error: Error) -> Problem {
+    let (now, tenant) = (state.app().clock.monotonic(), &principal.tenant);
+    state.backlog.note(now, tenant, error)
 }
 
 /// Counts the tickets that a caller sends in, one by one or together.
