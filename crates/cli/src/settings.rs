@@ -194,10 +194,7 @@ mod tests {
         let error = settings.server.tls_files().unwrap_err().to_string();
         assert_eq!(error, "server.tls needs both certificate and key");
         let error = from_environment("SWITCHBOARD_SERVER__TLS__CERT", "x").unwrap_err().to_string();
-        assert!(
-            error.ends_with("unknown field `cert`, expected `certificate` or `key`; did you mean `certificate`?"),
-            "{error}"
-        );
+        assert!(error.ends_with("unknown field `cert`, expected `certificate` or `key`"), "{error}");
     }
 
     #[test]

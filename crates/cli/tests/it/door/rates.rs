@@ -5,6 +5,9 @@ use std::time::Duration;
 use reqwest::Method;
 use serde_json::{Value, json};
 
+use switchboard_testkit::doubles::{Fault, WebhookDouble};
+
+use super::socket::{Step, act};
 use crate::{
     api::{Answer, Api},
     server::Home,
@@ -178,4 +181,35 @@ async fn each_customer_has_a_quota_and_a_new_one_counts_without_a_restart() {
     home.put_tenant(&acme(&json!({"kind": "none"})));
     until("the quota is gone", SOON, async || (api.post("/tickets", &of(5, "A")).await.status == 202).then_some(()))
         .await;
+}
+
+/// Too many tickets wait: the next ones are refused before their body is read.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_backlog_is_told_before_the_body_is_read() {
+    let double = WebhookDouble::start("a secret of the hook").await;
+    double.rate(1.0, Fault::Delay(Duration::from_secs(60)));
+    let desk = json!({"kind": "webhook", "url": double.hook_url(), "secret": "hook"});
+    let home = Home::with_tenant(&acme(&desk)).allow(&[&double]).secret("HOOK", "a secret of the hook");
+    let home = home.env("SWITCHBOARD_QUEUE__TENANT_BACKLOG", "5");
+    let server = home.start_empty();
+    let key = home.make_key("acme", &[]);
+    let api = server.api(&key);
+    let post = |n: usize| {
+        let body = ticket(&format!("T-{n}")).to_string();
+        api.request(Method::POST, "/tickets").header("content-type", "application/json").body(body)
+    };
+    let (before, refusal) = until_refused(post, 202).await;
+    assert!(before >= 5, "{before}");
+    assert_eq!((refusal.problem().as_str(), refusal.header("retry-after")), ("too_many_requests", "10"));
+    let head = format!("POST /tickets HTTP/1.1\r\nhost: x\r\nx-api-key: {key}\r\ncontent-length: 500\r\n\r\n");
+    until("a ticket is refused by its head", SOON, async || {
+        assert_eq!(Answer::of(post(before)).await.status, 429);
+        let steps = vec![Step::Send(head.clone().into_bytes()), Step::ReadAnswers(1)];
+        let seen = tokio::task::block_in_place(|| act(server.address(), steps));
+        (seen.statuses() == [429]).then_some(())
+    })
+    .await;
+    let metrics = api.get("/metrics").await.text();
+    assert!(metrics.contains("switchboard_http_refused_total{limit=\"backlog\"}"), "{metrics}");
+    assert_eq!(api.get("/tickets").await.status, 200, "reading goes on");
 }
