@@ -12,12 +12,16 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
+use axum::Router;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::{Method, Request, client::conn::http1::SendRequest};
 use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
-use tokio::net::TcpStream;
+use tokio::{
+    net::{TcpListener, TcpStream},
+    task::JoinSet,
+};
 
 use crate::{
     load::{Load, ticket},
@@ -48,16 +52,20 @@ pub(crate) async fn run(server: &Server, receiver: &Receiver, seconds: u64) -> R
     let time = Duration::from_secs(seconds);
     let long = Duration::from_secs(600);
     let seen = receiver.seen();
-    let quiet = send(server, "quiet", 200.0, Duration::from_secs(3), 16).await?;
+    let quiet = send(server.address(), server.key(), "quiet", 200.0, Duration::from_secs(3), 16).await?;
     receiver.wait_for(seen + quiet.accepted.len(), long).await?;
-    let capacity = capacity(server, receiver).await?;
+    let capacity_alone = capacity(server, receiver, "alone").await?;
+    let rate = capacity_alone * TIMES;
+    let capacity = capacity_beside_the_load(server, receiver, rate).await?;
+    let cpu = process::cpu(server.pid())?;
     let seen = receiver.seen();
     let before = process::resident(server.pid())?;
 
     let is_over = Arc::new(AtomicBool::new(false));
     let highest = tokio::spawn(highest_memory(server.pid(), Arc::clone(&is_over)));
-    let flood = send(server, "flood", capacity * TIMES, time, CONNECTIONS).await?;
+    let flood = send(server.address(), server.key(), "flood", rate, time, CONNECTIONS).await?;
     let finished = receiver.seen() - seen;
+    let cpu = process::cpu(server.pid())? - cpu;
     is_over.store(true, Ordering::Relaxed);
     let growth = (highest.await?? - before).max(0.0);
     let normal = normal_again(server, &quiet).await?;
@@ -76,7 +84,9 @@ pub(crate) async fn run(server: &Server, receiver: &Receiver, seconds: u64) -> R
     let normal_again = normal.after.as_secs_f64();
     Ok(json!({
         "seconds": seconds,
-        "capacity_per_s": capacity.round(),
+        "capacity_per_s": capacity_alone.round(),
+        "capacity_beside_the_load_per_s": capacity.round(),
+        "server_cores_used": (cpu / time.as_secs_f64() * 100.0).round() / 100.0,
         "offered_per_s": (flood.sent as f64 / time.as_secs_f64()).round(),
         "due_and_not_sent": flood.late,
         "accepted": {"per_s": (flood.accepted.len() as f64 / time.as_secs_f64()).round(), "p50_ms": accepted.0, "p99_ms": accepted.1},
@@ -89,7 +99,7 @@ pub(crate) async fn run(server: &Server, receiver: &Receiver, seconds: u64) -> R
         "accepted_and_not_routed": lost,
         "dead_letters": dead,
         "kept": {
-            "finished at least 95 % of capacity": finished >= capacity * GOODPUT,
+            "finished at least 95 % of the capacity beside the load": finished >= capacity * GOODPUT,
             "accepted p99 at most 250 ms": accepted.1 <= ACCEPTED_P99_MS,
             "refused p99 at most 20 ms": refused.1 <= REFUSED_P99_MS,
             "every refusal says when to come again": without_retry_after == 0,
@@ -102,13 +112,29 @@ pub(crate) async fn run(server: &Server, receiver: &Receiver, seconds: u64) -> R
 }
 
 /// Tickets a second, from the first request to the last write-back, as fast as the answers come.
-async fn capacity(server: &Server, receiver: &Receiver) -> Result<f64> {
+async fn capacity(server: &Server, receiver: &Receiver, name: &str) -> Result<f64> {
     const TICKETS: usize = 6_000;
     let seen = receiver.seen();
     let started = Instant::now();
-    Load::tickets("capacity", TICKETS).closed(server, 64).await?;
+    Load::tickets(name, TICKETS).closed(server, 64).await?;
     receiver.wait_for(seen + TICKETS, Duration::from_secs(120)).await?;
     Ok(TICKETS as f64 / started.elapsed().as_secs_f64())
+}
+
+/// The capacity while the same load is made and goes to an empty handler in this process. Where load and server share a machine,
+/// the load takes a good part of it, and this is what is left to the server.
+async fn capacity_beside_the_load(server: &Server, receiver: &Receiver, rate: f64) -> Result<f64> {
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let address = listener.local_addr()?;
+    let router = Router::new().route("/tickets", axum::routing::post(|| async {}));
+    let empty = tokio::spawn(async move { axum::serve(listener, router).await });
+    let load = tokio::spawn(async move { send(address, "", "load", rate, Duration::from_secs(60), CONNECTIONS).await });
+    // A second, so that all its connections are open.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let capacity = capacity(server, receiver, "beside").await?;
+    load.abort();
+    empty.abort();
+    Ok(capacity)
 }
 
 async fn highest_memory(pid: u32, is_over: Arc<AtomicBool>) -> Result<f64> {
@@ -192,15 +218,22 @@ struct Sent {
 }
 
 /// Sends tickets at `rate` a second, however they are answered.
-async fn send(server: &Server, name: &'static str, rate: f64, time: Duration, connections: usize) -> Result<Sent> {
-    let (address, key) = (server.address(), server.key().to_owned());
+async fn send(
+    address: SocketAddr,
+    key: &str,
+    name: &'static str,
+    rate: f64,
+    time: Duration,
+    connections: usize,
+) -> Result<Sent> {
+    let key = key.to_owned();
     let total = (rate * time.as_secs_f64()) as usize;
     let next = Arc::new(AtomicUsize::new(0));
     let started = Instant::now();
-    let mut tasks = Vec::with_capacity(connections);
+    let mut tasks = JoinSet::new();
     for _ in 0..connections {
         let (next, key) = (Arc::clone(&next), key.clone());
-        tasks.push(tokio::spawn(async move {
+        tasks.spawn(async move {
             let mut sent = Sent::default();
             let mut connection = None;
             loop {
@@ -227,11 +260,11 @@ async fn send(server: &Server, name: &'static str, rate: f64, time: Duration, co
                     }
                 }
             }
-        }));
+        });
     }
     let mut all = Sent::default();
-    for task in tasks {
-        let one = task.await?;
+    while let Some(one) = tasks.join_next().await {
+        let one = one?;
         all.sent += one.sent;
         all.accepted.extend(one.accepted);
         all.refused.extend(one.refused);
