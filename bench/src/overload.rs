@@ -70,7 +70,15 @@ pub(crate) async fn run(server: &Server, receiver: &Receiver, seconds: u64) -> R
     let growth = (highest.await?? - before).max(0.0);
     let normal = normal_again(server, &quiet).await?;
     receiver.wait_for(seen + flood.accepted.len() + normal.accepted, long).await?;
-    let lost = lost(server, &flood.accepted).await?;
+    // The receiver has seen them all; that they are written back is recorded a moment later.
+    let mut lost = usize::MAX;
+    for _ in 0..20 {
+        lost = not_routed(server, &flood.accepted).await?;
+        if lost == 0 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
     let dead = server.dead_letters()?;
 
     let finished = finished as f64 / time.as_secs_f64();
@@ -175,7 +183,7 @@ async fn normal_again(server: &Server, quiet: &Sent) -> Result<NormalAgain> {
 }
 
 /// How many of the accepted tickets are not there, or have no decision that was written back.
-async fn lost(server: &Server, accepted: &[(usize, Duration)]) -> Result<usize> {
+async fn not_routed(server: &Server, accepted: &[(usize, Duration)]) -> Result<usize> {
     let mut routed = HashSet::new();
     let (mut connection, mut cursor) = (None, String::new());
     loop {

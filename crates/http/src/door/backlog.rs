@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -11,32 +11,53 @@ use switchboard_core::{
     ids::TenantId,
 };
 
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
 use crate::Problem;
 
-/// How long a refusal holds for those who come next; then somebody is let in again, to see.
+/// How long a refusal holds for those who come next; then some are let in again, to see.
 const HOLDS: Duration = Duration::from_millis(200);
+/// How long after that only a few are let in at a time: else everybody who waited would rush in at once.
+const CAREFUL: Duration = Duration::from_secs(1);
+/// So many of them.
+const AT_A_TIME: usize = 16;
 
 /// Refusals of the last moments.
-#[derive(Default)]
-pub(crate) struct Backlog(Mutex<HashMap<Option<TenantId>, Refusal>>);
+pub(crate) struct Backlog {
+    refusals: Mutex<HashMap<Option<TenantId>, Refusal>>,
+    few: Arc<Semaphore>,
+}
 
 struct Refusal {
     until: Duration,
     problem: Problem,
 }
 
+impl Default for Backlog {
+    fn default() -> Self {
+        Self { refusals: Mutex::default(), few: Arc::new(Semaphore::new(AT_A_TIME)) }
+    }
+}
+
 impl Backlog {
-    /// Refuses a tenant's tickets when others were refused a moment ago for having too many waiting.
+    /// Refuses a tenant's tickets when others were refused a moment ago for having too many waiting, or when as many as are let
+    /// in at a time are in already.
     pub(crate) fn check(&self, now: Duration, tenant: &TenantId) -> Result<(), Problem> {
-        let refusals = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        self.enter(now, tenant).map(drop)
+    }
+
+    /// The same, for tickets that are to be stored now; what is given back is held meanwhile.
+    pub(crate) fn enter(&self, now: Duration, tenant: &TenantId) -> Result<Option<OwnedSemaphorePermit>, Problem> {
+        let refusals = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
         if refusals.is_empty() {
-            return Ok(());
+            return Ok(None);
         }
-        let of = |whose| refusals.get(&whose).filter(|refusal| now < refusal.until);
-        match of(None).or_else(|| of(Some(tenant.clone()))) {
-            Some(refusal) => Err(refusal.problem.clone()),
-            None => Ok(()),
+        let of = |whose| refusals.get(&whose).filter(|refusal| now < refusal.until + CAREFUL);
+        let Some(refusal) = of(None).or_else(|| of(Some(tenant.clone()))) else { return Ok(None) };
+        if now < refusal.until {
+            return Err(refusal.problem.clone());
         }
+        Arc::clone(&self.few).try_acquire_owned().map(Some).map_err(|_| refusal.problem.clone())
     }
 
     /// The problem that `error` is, remembered when it says that too many tickets wait, of one tenant or of all.
@@ -47,8 +68,8 @@ impl Backlog {
             _ => return error.into(),
         };
         let problem = Problem::from(error);
-        let mut refusals = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        refusals.retain(|_, refusal| now < refusal.until);
+        let mut refusals = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
+        refusals.retain(|_, refusal| now < refusal.until + CAREFUL);
         refusals.insert(whose, Refusal { until: now + HOLDS, problem: problem.clone() });
         problem
     }
@@ -75,8 +96,12 @@ mod tests {
         backlog.check(at, &globex).unwrap();
         note(at, &acme, ErrorKind::Overloaded);
         assert_eq!(backlog.check(at + HOLDS / 2, &globex).unwrap_err().status, 503);
-        backlog.check(at + HOLDS, &acme).unwrap();
-        note(at + HOLDS, &globex, ErrorKind::BacklogFull);
-        assert_eq!(backlog.0.lock().unwrap().len(), 1, "what is over is forgotten");
+        let few: Vec<_> = (0..AT_A_TIME).map(|_| backlog.enter(at + HOLDS, &acme).unwrap()).collect();
+        assert_eq!(backlog.check(at + HOLDS, &globex).unwrap_err().status, 503, "a few at a time");
+        drop(few);
+        backlog.check(at + HOLDS, &globex).unwrap();
+        assert!(backlog.enter(at + HOLDS + CAREFUL, &acme).unwrap().is_none(), "all are let in again");
+        note(at + HOLDS + CAREFUL, &globex, ErrorKind::BacklogFull);
+        assert_eq!(backlog.refusals.lock().unwrap().len(), 1, "what is over is forgotten");
     }
 }

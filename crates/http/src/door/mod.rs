@@ -19,6 +19,8 @@ use switchboard_core::{
     error::{Error, PublicCode},
 };
 
+use tokio::sync::OwnedSemaphorePermit;
+
 pub(crate) use admission::{Admission, Place};
 pub(crate) use backlog::Backlog;
 pub use client::{ClientAddressHeader, TrustedProxies};
@@ -106,6 +108,12 @@ pub(crate) fn failed_attempt(state: &HttpState, client: Option<&Client>) {
 pub(crate) fn room(state: &HttpState, principal: &Principal) -> Result<(), Problem> {
     let now = state.app().clock.monotonic();
     state.backlog.check(now, &principal.tenant).inspect_err(|_| refused("backlog"))
+}
+
+/// The same for tickets that have been read; what is given back is held until they are stored.
+pub(crate) fn intake(state: &HttpState, principal: &Principal) -> Result<Option<OwnedSemaphorePermit>, Problem> {
+    let now = state.app().clock.monotonic();
+    state.backlog.enter(now, &principal.tenant).inspect_err(|_| refused("backlog"))
 }
 
 /// What a caller is told whose tickets the core did not take, and others in the next moment, when it concerns them.

@@ -106,6 +106,7 @@ pub(crate) async fn create_tickets(
             Err(problem) => refused.push(Some(problem)),
         }
     }
+    let _intake = door::intake(&state, &principal)?;
     let accepted = accept(state.app(), &scope, &correlation_id, None, drafts).await;
     let mut outcomes = accepted.map_err(|error| door::not_taken(&state, &principal, error))?.into_iter();
     let results: Vec<_> = refused

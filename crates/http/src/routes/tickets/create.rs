@@ -86,6 +86,7 @@ pub(crate) async fn create_ticket(
     let bytes = incoming.read(&state, limits::TICKET_BODY_BYTES, Room::Shared).await?;
     door::tickets(&state, &principal, 1)?;
     let draft: TicketDraft = json::parse(&bytes)?;
+    let _intake = door::intake(&state, &principal)?;
     let accepted = accept(state.app(), &scope, &correlation_id, key, vec![draft]).await;
     let outcome = accepted.map_err(|error| door::not_taken(&state, &principal, error))?.pop();
     let receipt = outcome.ok_or_else(|| Problem::new(PublicCode::Internal, "the ticket got no answer"))??;
