@@ -49,15 +49,7 @@ pub(crate) struct Load {
 impl Load {
     /// So many tickets, with ids that begin with `name`.
     pub(crate) fn tickets(name: &str, number: usize) -> Self {
-        let body = |n: usize| {
-            let (subject, description) = TEXTS[n % TEXTS.len()];
-            let customer = format!("CUST-{}", 1_000 + n % 5_000);
-            let ticket = json!({
-                "ticket_id": format!("{name}-{n}"), "customer_id": customer, "subject": subject, "description": description,
-            });
-            Bytes::from(ticket.to_string())
-        };
-        Self { bodies: Arc::new((0..number).map(body).collect()) }
+        Self { bodies: Arc::new((0..number).map(|n| ticket(name, n)).collect()) }
     }
 
     /// As fast as the answers come.
@@ -119,6 +111,16 @@ impl Load {
         }
         Ok(latencies)
     }
+}
+
+/// The body of ticket `{name}-{n}`.
+pub(crate) fn ticket(name: &str, n: usize) -> Bytes {
+    let (subject, description) = TEXTS[n % TEXTS.len()];
+    let customer = format!("CUST-{}", 1_000 + n % 5_000);
+    let ticket = json!({
+        "ticket_id": format!("{name}-{n}"), "customer_id": customer, "subject": subject, "description": description,
+    });
+    Bytes::from(ticket.to_string())
 }
 
 fn summary(mut latencies: Vec<Duration>, rate: f64) -> Value {

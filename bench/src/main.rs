@@ -6,6 +6,7 @@
 
 mod limits;
 mod load;
+mod overload;
 mod process;
 mod receiver;
 mod server;
@@ -23,17 +24,29 @@ fn main() -> Result<()> {
     let mut arguments = std::env::args().skip(1);
     let mut tickets = 20_000;
     let mut as_json = false;
+    let mut overload = None;
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
             "--tickets" => {
                 let number = arguments.next().context("--tickets needs a number")?;
                 tickets = number.parse().context("--tickets needs a number")?;
             }
+            "--overload" => overload = Some(overload.unwrap_or(20)),
+            "--seconds" => {
+                let number = arguments.next().context("--seconds needs a number")?;
+                overload = Some(number.parse().context("--seconds needs a number")?);
+            }
             "--json" => as_json = true,
-            other => anyhow::bail!("unknown argument {other}; there are --tickets N and --json"),
+            other => anyhow::bail!(
+                "unknown argument {other}; there are --tickets N, --overload, --seconds N (of the overload) and --json"
+            ),
         }
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    if let Some(seconds) = overload {
+        println!("{:#}", runtime.block_on(run_overload(seconds))?);
+        return Ok(());
+    }
     let figures = runtime.block_on(run(tickets))?;
     if as_json {
         println!("{figures:#}");
@@ -43,6 +56,16 @@ fn main() -> Result<()> {
     Ok(())
 }
 
+async fn run_overload(seconds: u64) -> Result<Value> {
+    let folder = tempfile::tempdir()?;
+    let receiver = Receiver::start().await?;
+    let server = Server::start(&folder.path().join("flat"), &receiver, Some(overload::BACKLOG)).await?;
+    let warm = Load::tickets("warm", 2_000);
+    warm.closed(&server, CONNECTIONS).await?;
+    receiver.wait_for(2_000, Duration::from_secs(60)).await?;
+    overload::run(&server, &receiver, seconds).await
+}
+
 async fn run(tickets: usize) -> Result<Value> {
     let folder = tempfile::tempdir()?;
     let empty = limits::empty_handler(CONNECTIONS, tickets).await?;
@@ -50,7 +73,7 @@ async fn run(tickets: usize) -> Result<Value> {
     let commits = tokio::task::spawn_blocking(move || limits::group_commit(&database)).await??;
     let receiver = Receiver::start().await?;
 
-    let server = Server::start(&folder.path().join("flat"), &receiver).await?;
+    let server = Server::start(&folder.path().join("flat"), &receiver, None).await?;
     let warm = Load::tickets("warm", 2_000);
     warm.closed(&server, CONNECTIONS).await?;
     receiver.wait_for(2_000, Duration::from_secs(60)).await?;

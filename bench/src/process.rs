@@ -23,3 +23,10 @@ pub(crate) fn memory(pid: u32) -> Result<Value> {
     };
     Ok(json!({"after_load": megabytes("VmRSS:"), "highest": megabytes("VmHWM:")}))
 }
+
+/// Resident memory now, in megabytes.
+pub(crate) fn resident(pid: u32) -> Result<f64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).context("no VmRSS")?;
+    Ok(line.split_whitespace().nth(1).context("no size")?.parse::<f64>()? / 1_024.0)
+}

@@ -29,8 +29,9 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts the binary with the demo tenant, whose desk is a web hook to `receiver`.
-    pub(crate) async fn start(data: &Path, receiver: &Receiver) -> Result<Self> {
+    /// Starts the binary with the demo tenant, whose desk is a web hook to `receiver`; when more events than `backlog` wait,
+    /// it refuses new tickets.
+    pub(crate) async fn start(data: &Path, receiver: &Receiver, backlog: Option<u64>) -> Result<Self> {
         let tenant = data.join("tenants/telecorp");
         fs::create_dir_all(&tenant)?;
         let mut config: Value = serde_json::from_str(CONFIG)?;
@@ -42,7 +43,7 @@ impl Server {
         fs::write(data.join("secrets/telecorp/bench"), "whsec_c3dpdGNoYm9hcmQtYmVuY2gtc2VjcmV0")?;
         let port = free_port()?;
         let address = SocketAddr::from(([127, 0, 0, 1], port));
-        let child = spawn(data, address, receiver.address())?;
+        let child = spawn(data, address, receiver.address(), backlog)?;
         until_alive(address).await?;
         let made = command(data).args(["--json", "keys", "create", "--tenant", "telecorp"]).output()?;
         ensure!(made.status.success(), "no key could be made: {}", String::from_utf8_lossy(&made.stderr));
@@ -63,6 +64,14 @@ impl Server {
         self.child.id()
     }
 
+    /// How many dead letters there are.
+    pub(crate) fn dead_letters(&self) -> Result<usize> {
+        let listed = command(&self.data).args(["--json", "dlq", "list"]).output()?;
+        ensure!(listed.status.success(), "dlq list: {}", String::from_utf8_lossy(&listed.stderr));
+        let letters: Value = serde_json::from_slice(&listed.stdout)?;
+        Ok(letters.as_array().context("dlq list gives no array")?.len())
+    }
+
     /// Stops and starts it `times` over on the data that it has, and measures from the start to the first answer.
     pub(crate) async fn restarts(mut self, times: usize) -> Result<Value> {
         let mut took = Vec::with_capacity(times);
@@ -70,7 +79,7 @@ impl Server {
             self.child.kill()?;
             self.child.wait()?;
             let started = Instant::now();
-            self.child = spawn(&self.data, self.address, self.receiver)?;
+            self.child = spawn(&self.data, self.address, self.receiver, None)?;
             until_alive(self.address).await?;
             took.push(started.elapsed().as_millis() as u64);
         }
@@ -95,8 +104,17 @@ fn command(data: &Path) -> Command {
     command
 }
 
-fn spawn(data: &Path, address: SocketAddr, receiver: SocketAddr) -> Result<Child> {
+fn spawn(data: &Path, address: SocketAddr, receiver: SocketAddr, backlog: Option<u64>) -> Result<Child> {
+    // The load comes from one address with one key; the rates are not what is measured.
+    let rates = ["ADDRESS_REQUESTS", "KEY_REQUESTS", "TENANT_REQUESTS", "KEY_TICKETS", "TENANT_TICKETS"]
+        .map(|rate| (format!("SWITCHBOARD_LIMITS__{rate}_PER_SECOND"), "0"));
+    let backlog = backlog.map(|events| {
+        ["SWITCHBOARD_QUEUE__BACKLOG", "SWITCHBOARD_QUEUE__TENANT_BACKLOG"].map(|name| (name, events.to_string()))
+    });
     command(data)
+        .envs(rates)
+        .envs(backlog.into_iter().flatten())
+        .env("SWITCHBOARD_LIMITS__CONNECTIONS_PER_ADDRESS", "0")
         .args(["--quiet", "serve", "--no-demo", "--listen", &address.to_string()])
         .env("SWITCHBOARD_OUTBOUND__ALLOW_HOSTS", json!([receiver.to_string()]).to_string())
         .stdout(Stdio::null())

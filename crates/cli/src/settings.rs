@@ -1,10 +1,14 @@
 //! Settings: the defaults that are compiled in, then the file, then the environment.
 
-use std::{fs, io, path::Path};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 use switchboard_core::{app::BacklogLimits, json::with_nearest, tenants::Retention};
+use switchboard_http::{ClientAddressHeader, Limits, TrustedProxies};
 use toml::{Table, Value};
 
 /// The annotated defaults.
@@ -15,6 +19,7 @@ pub(crate) const DEFAULTS: &str = include_str!("../switchboard.default.toml");
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Settings {
     pub(crate) server: Server,
+    pub(crate) limits: Limits,
     pub(crate) log: Log,
     pub(crate) outbound: Outbound,
     pub(crate) queue: Queue,
@@ -29,6 +34,36 @@ pub(crate) struct Server {
     pub(crate) metrics_need_key: bool,
     pub(crate) shutdown_seconds: u64,
     pub(crate) train: bool,
+    pub(crate) trusted_proxies: Vec<String>,
+    pub(crate) client_address_header: ClientAddressHeader,
+    pub(crate) tls: TlsFiles,
+}
+
+/// Certificate and key; both or none.
+#[derive(Debug, Default, Deserialize, PartialEq)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct TlsFiles {
+    pub(crate) certificate: PathBuf,
+    pub(crate) key: PathBuf,
+}
+
+impl Server {
+    /// The files of `server.tls`, when there are any.
+    pub(crate) fn tls_files(&self) -> Result<Option<(PathBuf, PathBuf)>> {
+        let TlsFiles { certificate, key } = &self.tls;
+        match (certificate.as_os_str().is_empty(), key.as_os_str().is_empty()) {
+            (true, true) => Ok(None),
+            (false, false) => Ok(Some((certificate.clone(), key.clone()))),
+            _ => bail!("server.tls needs both certificate and key"),
+        }
+    }
+
+    /// The proxies of `server.trusted_proxies`.
+    pub(crate) fn proxies(&self) -> Result<TrustedProxies> {
+        TrustedProxies::new(&self.trusted_proxies, self.client_address_header).map_err(|text| {
+            anyhow::anyhow!("server.trusted_proxies: `{text}` is no network such as 10.0.0.0/8 and no address")
+        })
+    }
 }
 
 #[derive(Debug, Default, Deserialize, PartialEq)]
@@ -89,10 +124,8 @@ fn assemble(file: Option<(&str, &str)>, environment: impl Iterator<Item = (Strin
         merge(&mut table, toml::from_str(text)?);
     }
     for (variable, value) in environment {
-        let Some((section, key)) = variable.strip_prefix("SWITCHBOARD_").and_then(|rest| rest.split_once("__")) else {
-            continue;
-        };
-        let layer = one_setting(&section.to_lowercase(), &key.to_lowercase(), &value);
+        let Some(path) = variable.strip_prefix("SWITCHBOARD_").map(str::to_lowercase) else { continue };
+        let layer = one_setting(&path, &value);
         if let Err(error) = layer.clone().try_into::<Settings>() {
             bail!("environment variable {variable}: {}", with_nearest(error.message()));
         }
@@ -101,10 +134,15 @@ fn assemble(file: Option<(&str, &str)>, environment: impl Iterator<Item = (Strin
     Ok(table.try_into()?)
 }
 
-fn one_setting(section: &str, key: &str, text: &str) -> Table {
+/// The setting at `path`, whose parts `__` parts.
+fn one_setting(path: &str, text: &str) -> Table {
     let literal = toml::from_str::<Table>(&format!("value = {text}")).ok().and_then(|mut table| table.remove("value"));
     let value = literal.unwrap_or_else(|| Value::String(text.to_owned()));
-    Table::from_iter([(section.to_owned(), Value::Table(Table::from_iter([(key.to_owned(), value)])))])
+    let (section, mut setting) = (path.split("__").next().unwrap_or_default(), value);
+    for key in path.split("__").skip(1).collect::<Vec<_>>().into_iter().rev() {
+        setting = Value::Table(Table::from_iter([(key.to_owned(), setting)]));
+    }
+    Table::from_iter([(section.to_owned(), setting)])
 }
 
 fn merge(into: &mut Table, from: Table) {
@@ -142,7 +180,29 @@ mod tests {
         assert_eq!(settings.server.listen, "127.0.0.1:8080");
         assert_eq!(settings.server.shutdown_seconds, 10);
         let table: Table = toml::from_str(DEFAULTS).unwrap();
-        assert_eq!(table.values().filter_map(Value::as_table).map(Table::len).sum::<usize>(), 15);
+        assert_eq!(table.values().filter_map(Value::as_table).map(Table::len).sum::<usize>(), 32);
+        // No limit is off that somebody would miss.
+        let limits = table["limits"].as_table().unwrap();
+        assert!(limits.values().all(|limit| limit.as_integer() > Some(0)), "{limits:?}");
+        assert_eq!((settings.limits.key_requests_per_second, settings.limits.burst_seconds), (100, 2));
+        assert_eq!(settings.server.tls_files().unwrap(), None);
+    }
+
+    #[test]
+    fn certificate_and_key_come_together() {
+        let settings = from_environment("SWITCHBOARD_SERVER__TLS__CERTIFICATE", "/etc/tls/a.pem").unwrap();
+        assert_eq!(settings.server.tls.certificate, PathBuf::from("/etc/tls/a.pem"));
+        let error = settings.server.tls_files().unwrap_err().to_string();
+        assert_eq!(error, "server.tls needs both certificate and key");
+        let error = from_environment("SWITCHBOARD_SERVER__TLS__CERT", "x").unwrap_err().to_string();
+        assert!(error.ends_with("unknown field `cert`, expected `certificate` or `key`"), "{error}");
+    }
+
+    #[test]
+    fn a_proxy_that_is_no_network_is_told() {
+        let settings = from_environment("SWITCHBOARD_SERVER__TRUSTED_PROXIES", r#"["10.0.0.0/8", "nginx"]"#).unwrap();
+        let error = settings.server.proxies().unwrap_err().to_string();
+        assert_eq!(error, "server.trusted_proxies: `nginx` is no network such as 10.0.0.0/8 and no address");
     }
 
     #[test]
@@ -157,9 +217,9 @@ mod tests {
 
     #[test]
     fn a_wrong_key_is_named_with_its_line_and_the_nearest_right_one() {
-        let expected = "switchboard.toml:3: unknown field `lisen`, expected one of `listen`, `environment`, \
-                        `metrics_need_key`, `shutdown_seconds`, `train`; did you mean `listen`?";
-        assert_eq!(from_file("# mine\n[server]\nlisen = \"x\"\n"), expected);
+        let error = from_file("# mine\n[server]\nlisen = \"x\"\n");
+        assert!(error.starts_with("switchboard.toml:3: unknown field `lisen`, expected one of `listen`, "), "{error}");
+        assert!(error.ends_with("; did you mean `listen`?"), "{error}");
         assert!(from_file("[sever]\n").contains("did you mean `server`?"));
         assert!(from_file("[server]\nshutdown_seconds = \"x\"\n").starts_with("switchboard.toml:2: invalid type"));
         let error = from_environment("SWITCHBOARD_SERVER__LISTN", "x").unwrap_err().to_string();

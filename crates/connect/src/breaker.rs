@@ -159,6 +159,7 @@ fn sign<T>(outcome: &Result<T>) -> Sign {
         | ErrorKind::StorageFull
         | ErrorKind::Overloaded
         | ErrorKind::BacklogFull
+        | ErrorKind::QuotaExceeded
         | ErrorKind::Internal => Sign::None,
     }
 }

@@ -39,6 +39,8 @@ pub enum ErrorKind {
     StorageFull,
     /// Too much work is waiting already.
     Overloaded,
+    /// The tenant, or one of its customers, has sent in as much as its quota allows.
+    QuotaExceeded,
     /// Too much work of this tenant is waiting already.
     BacklogFull,
     /// A broken invariant or a failed machine.
@@ -90,6 +92,7 @@ impl Error {
             | ErrorKind::Timeout
             | ErrorKind::StorageFull
             | ErrorKind::Overloaded
+            | ErrorKind::QuotaExceeded
             | ErrorKind::BacklogFull
             | ErrorKind::BadAnswer
             | ErrorKind::Internal => Retry::Later,
@@ -113,7 +116,8 @@ impl Error {
             | ErrorKind::LeaseLost
             | ErrorKind::StorageFull
             | ErrorKind::Overloaded
-            | ErrorKind::BacklogFull => Applied::No,
+            | ErrorKind::BacklogFull
+            | ErrorKind::QuotaExceeded => Applied::No,
         };
         Self { kind, message: message.into(), retry, applied, deferred: false, source: None }
     }
@@ -259,10 +263,16 @@ public_codes! {
     NotDecidedYet = "not_decided_yet", 409, "The ticket has no decision yet";
     /// The body is over the limit.
     BodyTooLarge = "body_too_large", 413, "The body is too large";
+    /// The path and the query are over the limit.
+    UriTooLong = "uri_too_long", 414, "The address of the request is too long";
     /// The content type is not one that the path takes.
     UnsupportedMediaType = "unsupported_media_type", 415, "The content type is not supported";
-    /// Too many requests.
+    /// Too many requests in too short a time.
     TooManyRequests = "too_many_requests", 429, "Too many requests";
+    /// The tenant, or one of its customers, has used up its quota.
+    QuotaExceeded = "quota_exceeded", 429, "The quota is used up";
+    /// The headers are over the limit.
+    HeadersTooLarge = "headers_too_large", 431, "The headers of the request are too large";
     /// Our own fault.
     Internal = "internal", 500, "Something went wrong on our side";
     /// Something that is needed is down, or too much work waits.
@@ -280,7 +290,9 @@ impl From<ErrorKind> for PublicCode {
             ErrorKind::Unauthorized => Self::Unauthorized,
             ErrorKind::Forbidden => Self::Forbidden,
             ErrorKind::StorageFull => Self::StorageFull,
+            // What a tenant itself has too much of is its 429; what all have too much of is a 503.
             ErrorKind::BacklogFull => Self::TooManyRequests,
+            ErrorKind::QuotaExceeded => Self::QuotaExceeded,
             ErrorKind::Unavailable | ErrorKind::Timeout | ErrorKind::Throttled | ErrorKind::Overloaded => {
                 Self::Unavailable
             }

@@ -34,8 +34,6 @@ pub const BATCH_TICKETS: usize = 1_000;
 pub const ACCEPT_AT_ONCE: usize = 200;
 /// Batches that are read at the same time; each may hold a whole body in memory.
 pub const BATCHES_AT_ONCE: usize = 4;
-/// Time for a request's body to arrive.
-pub const BODY_TIME: Duration = Duration::from_secs(30);
 /// Bytes of a batch's body.
 pub const BATCH_BODY_BYTES: usize = 50 * 1024 * 1024;
 /// Tickets of one page of a list.

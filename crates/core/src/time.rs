@@ -5,6 +5,8 @@ use std::{fmt, str::FromStr, time::Duration};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use utoipa::ToSchema;
 
+const DAY_MILLIS: i64 = 24 * 3600 * 1000;
+
 /// A point in time with millisecond precision. JSON and text form: `2026-11-20T08:15:30.250Z`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, ToSchema)]
 #[schema(value_type = String, format = DateTime, example = "2026-11-20T08:15:30.250Z")]
@@ -30,6 +32,16 @@ impl Timestamp {
     /// This point moved back, held within the range of [`Timestamp::from_millis`].
     pub fn minus(self, duration: Duration) -> Self {
         Self::from_millis(self.0.saturating_sub(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)))
+    }
+
+    /// The days since 1970-01-01 UTC.
+    pub fn day(self) -> i64 {
+        self.0 / DAY_MILLIS
+    }
+
+    /// Time until the next day in UTC begins: more than nothing, at most a day.
+    pub fn until_midnight(self) -> Duration {
+        Duration::from_millis(u64::try_from(DAY_MILLIS - self.0 % DAY_MILLIS).unwrap_or(0))
     }
 
     /// Time from `earlier` to this point; zero when the clock went back.

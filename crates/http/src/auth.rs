@@ -4,10 +4,10 @@ use axum::{
 };
 use switchboard_core::{
     access::{Principal, authenticate},
-    error::PublicCode,
+    error::{ErrorKind, PublicCode},
 };
 
-use crate::{HttpState, Problem};
+use crate::{HttpState, Problem, door};
 
 /// A caller whose key was checked. A handler that names it cannot run without one.
 pub(crate) struct Caller(pub(crate) Principal);
@@ -20,7 +20,13 @@ impl FromRequestParts<HttpState> for Caller {
             let detail = "send the API key in the header x-api-key, or as Authorization: Bearer";
             return Err(Problem::new(PublicCode::Unauthorized, detail));
         };
-        Ok(Self(authenticate(state.app(), &state.service.pepper, presented).await?))
+        let principal = authenticate(state.app(), &state.service.pepper, presented).await.inspect_err(|error| {
+            if error.kind() == ErrorKind::Unauthorized {
+                door::failed_attempt(state, parts.extensions.get());
+            }
+        })?;
+        door::identified(state, &principal)?;
+        Ok(Self(principal))
     }
 }
 

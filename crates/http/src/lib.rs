@@ -5,12 +5,19 @@
 mod auth;
 mod body;
 mod correlation;
+mod door;
+mod headers;
 mod openapi;
 mod problem;
 mod routes;
+mod server;
 mod state;
+#[cfg(test)]
+mod tests;
 
+pub use door::{ClientAddressHeader, Limits, TrustedProxies};
 pub use openapi::document;
 pub use problem::Problem;
 pub use routes::router;
+pub use server::{Tls, TlsError, serve};
 pub use state::{HttpState, Service};

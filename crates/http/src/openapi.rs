@@ -1,7 +1,7 @@
 use utoipa::{
     Modify, OpenApi,
     openapi::{
-        OpenApi as Document,
+        ContentBuilder, OpenApi as Document, Ref, RefOr, ResponseBuilder,
         security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme},
     },
 };
@@ -40,7 +40,32 @@ impl Modify for Keys {
 
 /// The OpenAPI document of all routes, generated from their code.
 pub fn document() -> Document {
-    routes::documented().split_for_parts().1
+    let mut document = routes::documented().split_for_parts().1;
+    add_answers_of_the_door(&mut document);
+    document
+}
+
+/// What every route may be answered with before it is reached.
+pub(crate) fn add_answers_of_the_door(document: &mut Document) {
+    let answers = [
+        ("414", "Path and query are too long."),
+        ("429", "The address or the key sends too many requests; try again after `Retry-After`."),
+        ("431", "The headers are too large."),
+        ("503", "The server has all the requests in work that it can serve; try again after `Retry-After`."),
+    ];
+    for item in document.paths.paths.values_mut() {
+        for operation in [&mut item.get, &mut item.put, &mut item.post, &mut item.patch, &mut item.delete] {
+            let Some(operation) = operation else { continue };
+            for (status, description) in answers {
+                operation.responses.responses.entry(status.to_owned()).or_insert_with(|| {
+                    let problem = Ref::from_schema_name("Problem");
+                    let content = ContentBuilder::new().schema(Some(problem)).build();
+                    let response = ResponseBuilder::new().description(description);
+                    RefOr::T(response.content("application/problem+json", content).build())
+                });
+            }
+        }
+    }
 }
 
 #[cfg(test)]

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
@@ -27,8 +29,10 @@ pub struct Problem {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(required = false)]
     pub errors: Vec<FieldError>,
-    #[serde(skip)]
-    retry_after: Option<u64>,
+    /// Seconds after which it may succeed: the header `Retry-After`, here for the results of a batch.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false)]
+    pub retry_after: Option<u64>,
 }
 
 impl Problem {
@@ -41,7 +45,7 @@ impl Problem {
             detail: detail.into(),
             errors: Vec::new(),
             retry_after: match code {
-                PublicCode::Unavailable | PublicCode::TooManyRequests => Some(1),
+                PublicCode::Unavailable | PublicCode::TooManyRequests | PublicCode::QuotaExceeded => Some(1),
                 PublicCode::StorageFull => Some(30),
                 _ => None,
             },
@@ -51,6 +55,13 @@ impl Problem {
     /// The same problem with its mistakes; the detail tells the first of them.
     pub fn with_errors(mut self, errors: Vec<FieldError>) -> Self {
         self.errors = errors;
+        self
+    }
+
+    /// The same problem, which may be gone after `wait`; told in whole seconds, at least one.
+    pub fn retry_after(mut self, wait: Duration) -> Self {
+        let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+        self.retry_after = Some(seconds.max(1));
         self
     }
 
@@ -87,7 +98,7 @@ impl From<Error> for Problem {
             _ => Self::new(code, error.to_string()),
         };
         if let Retry::After(wait) = error.retry() {
-            problem.retry_after = Some(wait.as_secs().max(1));
+            problem = problem.retry_after(wait);
         }
         problem
     }
@@ -139,5 +150,32 @@ impl IntoResponse for Problem {
             response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(kind: ErrorKind, retry: Retry, status: u16, retry_after: Option<u64>) {
+        let problem = Problem::from(Error::new(kind, "too much of it").with_retry(retry));
+        assert_eq!((problem.status, problem.retry_after), (status, retry_after), "{kind:?}");
+        let response = problem.into_response();
+        let header = response.headers().get(header::RETRY_AFTER).map(|value| value.to_str().unwrap().to_owned());
+        assert_eq!(header, retry_after.map(|seconds| seconds.to_string()));
+    }
+
+    #[test]
+    fn whatever_says_when_to_come_again_gets_its_header() {
+        let after = |millis| Retry::After(Duration::from_millis(millis));
+        check(ErrorKind::Overloaded, after(2_001), 503, Some(3));
+        check(ErrorKind::Overloaded, after(0), 503, Some(1));
+        check(ErrorKind::Overloaded, Retry::Later, 503, Some(1));
+        check(ErrorKind::BacklogFull, after(7_000), 429, Some(7));
+        check(ErrorKind::QuotaExceeded, after(3_600_000), 429, Some(3_600));
+        check(ErrorKind::Unavailable, after(500), 503, Some(1));
+        check(ErrorKind::StorageFull, Retry::Later, 507, Some(30));
+        check(ErrorKind::Timeout, Retry::Later, 503, Some(1));
+        check(ErrorKind::NotFound, Retry::Never, 404, None);
     }
 }

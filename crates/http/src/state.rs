@@ -3,6 +3,11 @@ use std::sync::Arc;
 use switchboard_core::{access::Pepper, app::App, limits};
 use tokio::sync::Semaphore;
 
+use crate::door::{Admission, Backlog, Limits, Rates, TrustedProxies};
+
+/// Bytes of unfinished and unread bodies together, batches aside: connections alone would allow a mebibyte each.
+const BODIES_BYTES: usize = 64 * 1024 * 1024;
+
 /// What the routes need beside the core.
 pub struct Service {
     /// The core's ports.
@@ -13,6 +18,10 @@ pub struct Service {
     pub environment: String,
     /// Whether `/metrics` asks for a key with the scope `metrics:read`.
     pub metrics_need_key: bool,
+    /// How much is let in.
+    pub limits: Limits,
+    /// Whose word on a client's address is taken.
+    pub client_address: TrustedProxies,
     /// Writes the metrics in Prometheus' text format.
     pub render_metrics: Box<dyn Fn() -> String + Send + Sync>,
 }
@@ -22,12 +31,23 @@ pub struct Service {
 pub struct HttpState {
     pub(crate) service: Arc<Service>,
     pub(crate) batches: Arc<Semaphore>,
+    pub(crate) bodies: Arc<Semaphore>,
+    pub(crate) admission: Arc<Admission>,
+    pub(crate) rates: Arc<Rates>,
+    pub(crate) backlog: Arc<Backlog>,
 }
 
 impl HttpState {
     /// The state of one server.
     pub fn new(service: Service) -> Self {
-        Self { service: Arc::new(service), batches: Arc::new(Semaphore::new(limits::BATCHES_AT_ONCE)) }
+        Self {
+            batches: Arc::new(Semaphore::new(limits::BATCHES_AT_ONCE)),
+            bodies: Arc::new(Semaphore::new(BODIES_BYTES)),
+            admission: Arc::new(Admission::new(&service.limits)),
+            rates: Arc::new(Rates::new(&service.limits, &service.app.clock)),
+            backlog: Arc::default(),
+            service: Arc::new(service),
+        }
     }
 
     pub(crate) fn app(&self) -> &App {

@@ -22,6 +22,8 @@ pub struct Swept {
     pub customers: usize,
     /// Dead letters that nobody has looked at in their time.
     pub letters: usize,
+    /// Counts of days that are over.
+    pub uncounted: usize,
     /// Events queued again, because their ticket was unfinished and nothing was on its way.
     pub queued_again: usize,
 }
@@ -68,6 +70,16 @@ fn queue_again(connection: &Connection, now: Timestamp) -> rusqlite::Result<usiz
              LIMIT ?2",
         )?
         .execute(params![now.minus(limits::UNFINISHED_AGE).as_millis(), AT_ONCE, now.as_millis()])
+}
+
+/// Yesterday's counts are kept: the clock may go back a little.
+pub(crate) fn uncount(connection: &Connection, now: Timestamp) -> rusqlite::Result<usize> {
+    connection
+        .prepare_cached(
+            "DELETE FROM quota_counts WHERE (day, tenant, customer) IN
+             (SELECT day, tenant, customer FROM quota_counts WHERE day < ?1 LIMIT ?2)",
+        )?
+        .execute(params![now.day() - 1, AT_ONCE])
 }
 
 /// The smallest id that an event of that time can have: ids are ULIDs and sort by time.

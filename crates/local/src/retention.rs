@@ -18,7 +18,7 @@ use switchboard_core::{
 
 use crate::{
     db::{corrupt, explain},
-    maintenance::{AT_ONCE, Swept, first_id_of},
+    maintenance::{AT_ONCE, Swept, first_id_of, uncount},
     store::SqliteStore,
     tables::{TABLES, Table},
 };
@@ -123,6 +123,7 @@ impl SqliteStore {
             self.retain_tenant(&tenant, &policy, now, swept).await?;
         }
         swept.unarchived += self.unarchive(policy, now).await?;
+        swept.uncounted += self.db.writer.write(move |connection| uncount(connection, now).map_err(explain)).await?;
         Ok(())
     }
 

@@ -144,7 +144,8 @@ const fn called(field: &'static str, column: Column) -> Column {
 }
 
 /// All of them, in the order in which an import needs them and a wipe removes them: what makes work goes first.
-pub(crate) const TABLES: &[Table] = &[JOBS, DEAD_LETTERS, TICKETS, EVENTS, EFFECTS, EXAMPLES, CUSTOMERS, API_KEYS];
+pub(crate) const TABLES: &[Table] =
+    &[JOBS, DEAD_LETTERS, TICKETS, EVENTS, EFFECTS, EXAMPLES, CUSTOMERS, QUOTA_COUNTS, API_KEYS];
 
 /// Tables without data of tenants.
 #[cfg(test)]
@@ -156,6 +157,16 @@ const JOBS: Table = Table {
     order: "id",
     identity: "event",
     goes_with_ticket: true,
+    exported: None,
+    children: &[],
+};
+
+const QUOTA_COUNTS: Table = Table {
+    name: "quota_counts",
+    kind: "quota_count",
+    order: "customer",
+    identity: "customer",
+    goes_with_ticket: false,
     exported: None,
     children: &[],
 };

@@ -10,7 +10,7 @@ use switchboard_core::{
     ports::{
         Customer, Example, ExampleSource, Ids, KeyRecord, Lane, NewReview, NewTicket, StoredCustomer, TenantScope,
     },
-    tenants::Tenant,
+    tenants::{QuotasConfig, Tenant},
     tickets::{
         Attachment, CategoryProbability, DecidedBy, Decision, Entity, Finding, IssueClassification, PriorityLevel,
         PriorityTerm, Sentiment, Severity, Ticket, Tokens, ToolCall, ToolName,
@@ -103,6 +103,7 @@ pub fn new_ticket(scope: &TenantScope, ticket: Ticket, ids: &dyn Ids) -> NewTick
         lane: Lane::Ordinary,
         event: event(scope, &ticket, ticket.accepted_at, detail, ids),
         idempotency_key: ticket.idempotency_key.clone(),
+        quotas: QuotasConfig::default(),
         ticket,
     }
 }

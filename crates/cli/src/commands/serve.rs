@@ -11,7 +11,7 @@ use switchboard_core::{
     ports::{KeyStore, TenantScope},
     tenants::Retention,
 };
-use switchboard_http::{HttpState, Service, router};
+use switchboard_http::{HttpState, Service, Tls};
 use switchboard_knowledge::{LocalClassifier, tone};
 use switchboard_local::{Role, SqliteStore, Swept};
 use tokio::{
@@ -22,9 +22,11 @@ use tokio::{
 };
 
 use super::{Session, backup, retention::policy};
-use crate::{data::DataFolder, demo, embedding, learning::keep_learning, output, wire};
+use crate::{data::DataFolder, demo, embedding, learning::keep_learning, output, settings::Settings, wire};
 
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
+/// How often it is looked whether the certificate's files are new.
+const CERTIFICATE_LOOK: Duration = Duration::from_secs(5);
 const METRICS_UPKEEP: Duration = Duration::from_secs(5);
 
 pub(super) async fn serve(session: Session, listen: Option<SocketAddr>, with_demo: bool) -> Result<ExitCode> {
@@ -40,6 +42,8 @@ pub(super) async fn serve(session: Session, listen: Option<SocketAddr>, with_dem
         None => settings.server.listen.clone(),
     };
     // Before anything is stored: a first start that fails here is a first start again the next time, with a key to show.
+    let tls = load_tls(settings)?;
+    let client_address = settings.server.proxies()?;
     let listener = TcpListener::bind(&address).await.with_context(|| format!("cannot listen on {address}"))?;
     let address = listener.local_addr()?;
     if first_start {
@@ -59,6 +63,8 @@ pub(super) async fn serve(session: Session, listen: Option<SocketAddr>, with_dem
         pepper: wired.pepper,
         environment: settings.server.environment.clone(),
         metrics_need_key: settings.server.metrics_need_key,
+        limits: settings.limits.clone(),
+        client_address,
         render_metrics: Box::new(move || metrics.render()),
     });
     let grace = Duration::from_secs(settings.server.shutdown_seconds);
@@ -69,7 +75,11 @@ pub(super) async fn serve(session: Session, listen: Option<SocketAddr>, with_dem
     prepare_tenants(wired.app.clone());
     let learner = start_learner(wired.app.clone(), settings.server.train, stopped.clone());
     tokio::spawn(keep_metrics_small(wired.app.clone(), upkeep));
-    announce(&session, address, key.as_ref(), global.json)?;
+    if let Some(tls) = &tls {
+        keep_certificate_new(wired.app.clone(), Arc::clone(tls), signals_of_change()?);
+    }
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    announce(&session, &format!("{scheme}://{address}"), key.as_ref(), global.json)?;
     if first_start {
         data.end_first_start()?;
     }
@@ -78,10 +88,10 @@ pub(super) async fn serve(session: Session, listen: Option<SocketAddr>, with_dem
         tracing::info!("stopping: no new requests, what is in hand is finished");
         let _ = stop.send(true);
     });
-    let http = axum::serve(listener, router(state)).with_graceful_shutdown(until(stopped.clone()));
+    let http = switchboard_http::serve(listener, state, tls, until(stopped.clone()));
     let mut worker_ended = false;
     tokio::select! {
-        served = async { http.await } => served.context("the HTTP server failed")?,
+        () = http => {}
         () = async { until(stopped.clone()).await; wired.app.clock.sleep(grace).await } => {
             tracing::warn!("some requests did not end in time");
         }
@@ -101,6 +111,37 @@ pub(super) async fn serve(session: Session, listen: Option<SocketAddr>, with_dem
     learner.abort();
     tracing::info!("stopped");
     Ok(ExitCode::SUCCESS)
+}
+
+fn load_tls(settings: &Settings) -> Result<Option<Arc<Tls>>> {
+    let Some((certificate, key)) = settings.server.tls_files()? else { return Ok(None) };
+    Ok(Some(Arc::new(Tls::load(certificate, key).context("the settings of server.tls cannot be used")?)))
+}
+
+fn signals_of_change() -> Result<Signal> {
+    signal(SignalKind::hangup()).context("signals cannot be listened to")
+}
+
+/// Takes new certificate files over, when they change and on SIGHUP. What cannot be used is told, and the one before stays.
+fn keep_certificate_new(app: App, tls: Arc<Tls>, mut hangup: Signal) {
+    tokio::spawn(async move {
+        loop {
+            let asked = tokio::select! {
+                _ = hangup.recv() => true,
+                () = app.clock.sleep(CERTIFICATE_LOOK) => false,
+            };
+            if !asked && !tls.has_changed() {
+                continue;
+            }
+            match tls.reload() {
+                Ok(()) => tracing::info!("the certificate was read again and is in force"),
+                Err(error) => {
+                    let error = format!("{:#}", anyhow::Error::new(error));
+                    tracing::error!(error, "the new certificate is refused, the one before stays in force");
+                }
+            }
+        }
+    });
 }
 
 fn start_worker(app: App, stopped: watch::Receiver<bool>, grace: Duration) -> JoinHandle<()> {
@@ -237,9 +278,8 @@ async fn make_demo_key(wired: &wire::Wired) -> Result<SecretString> {
     Ok(key.reveal())
 }
 
-fn announce(session: &Session, address: SocketAddr, key: Option<&SecretString>, as_json: bool) -> Result<()> {
+fn announce(session: &Session, url: &str, key: Option<&SecretString>, as_json: bool) -> Result<()> {
     let data = session.data.root().display();
-    let url = format!("http://{address}");
     let key = key.map(|key| key.expose_secret());
     if as_json {
         return output::json_line(&json!({"url": url, "data": data.to_string(), "key": key}));

@@ -20,6 +20,7 @@ mod crash;
 mod desk_failures;
 mod desks;
 mod disk;
+mod door;
 mod eval;
 mod first_start;
 mod fuzz;

@@ -38,8 +38,11 @@ impl Home {
     /// A data folder that is not there yet.
     pub(crate) fn new() -> Self {
         // Most tests are not about learning, and a training beside each would cost them seconds.
-        let quiet = ("SWITCHBOARD_SERVER__TRAIN".to_owned(), "false".to_owned());
-        Self { folder: tempfile::tempdir().unwrap(), environment: vec![quiet] }
+        let home = Self { folder: tempfile::tempdir().unwrap(), environment: Vec::new() };
+        let home = home.env("SWITCHBOARD_SERVER__TRAIN", "false");
+        // Nor about rates: they send as fast as they can, all from one address and mostly with one key.
+        let rates = ["ADDRESS_REQUESTS", "KEY_REQUESTS", "TENANT_REQUESTS", "KEY_TICKETS", "TENANT_TICKETS"];
+        rates.iter().fold(home, |home, rate| home.env(&format!("SWITCHBOARD_LIMITS__{rate}_PER_SECOND"), "0"))
     }
 
     /// The same with `config` as a tenant; its server is to be started by [`Home::start_empty`].
@@ -216,7 +219,7 @@ impl Server {
 
     /// Address and port, to start another server in the same place.
     pub(crate) fn address(&self) -> SocketAddr {
-        self.url.strip_prefix("http://").unwrap().parse().unwrap()
+        self.url.split_once("://").unwrap().1.parse().unwrap()
     }
 
     /// The id of its process.
@@ -226,7 +229,12 @@ impl Server {
 
     /// Asks it to stop, as a service manager does.
     pub(crate) fn terminate(&self) {
-        let kill = format!("kill -TERM {}", self.child.id());
+        self.signal("TERM");
+    }
+
+    /// Sends it a signal.
+    pub(crate) fn signal(&self, name: &str) {
+        let kill = format!("kill -{name} {}", self.child.id());
         assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
     }
 

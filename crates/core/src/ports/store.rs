@@ -7,6 +7,7 @@ use crate::{
     event::Event,
     ids::{CategoryId, CustomerId, DecisionId, IdempotencyKey, TeamId, TicketId},
     ports::{Example, Lane, Lease, TenantScope},
+    tenants::QuotasConfig,
     tickets::{Decision, PriorityLevel, Severity, SyncState, SyncStatus, Ticket, review::Review},
     time::Timestamp,
     untrusted::{Untrusted, shown},
@@ -22,6 +23,8 @@ pub struct NewTicket {
     pub idempotency_key: Option<IdempotencyKey>,
     /// Its `TicketReceived`.
     pub event: Event,
+    /// How many tickets its tenant and its customer may send in.
+    pub quotas: QuotasConfig,
     /// How soon it is worked on among the tenant's others.
     pub lane: Lane,
 }
@@ -268,6 +271,10 @@ pub enum SyncChange {
 pub trait TicketStore: Send + Sync {
     /// Stores tickets with their events, durably, before it returns; a result for each, in order. A ticket that is there
     /// already is left as it is.
+    ///
+    /// A ticket that would be one more than its quotas allow on its day (of `accepted_at`, in UTC) is
+    /// [`crate::error::ErrorKind::QuotaExceeded`], to be tried again when the next day begins; the others of the call are not
+    /// concerned. What is counted is what was stored as new; however many calls run side by side, no quota is passed.
     async fn accept(&self, scope: &TenantScope, tickets: Vec<NewTicket>) -> Result<Vec<Result<Accepted>>>;
 
     /// Whether new tickets can be stored; [`crate::error::ErrorKind::StorageFull`] while the disk is full. What was accepted

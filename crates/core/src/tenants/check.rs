@@ -161,6 +161,15 @@ fn check_numbers(config: &TenantConfig, mistakes: &mut Mistakes) {
             mistakes.add(format!("/service_levels/{n}/urgency"), "must be from 0 to 1");
         }
     }
+    let quotas = &config.quotas;
+    for (name, quota) in [
+        ("tickets_per_day", quotas.tickets_per_day),
+        ("tickets_per_customer_per_day", quotas.tickets_per_customer_per_day),
+    ] {
+        if quota == Some(0) {
+            mistakes.add(format!("/quotas/{name}"), "must be at least 1; leave it out for no quota");
+        }
+    }
     for (name, number) in
         [("after_reviews", config.learning.after_reviews), ("every_hours", config.learning.every_hours)]
     {

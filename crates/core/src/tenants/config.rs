@@ -42,6 +42,9 @@ pub struct TenantConfig {
     /// How long data are kept, where that differs from the server's rule.
     #[serde(default)]
     pub retention: RetentionConfig,
+    /// How many tickets may be sent in.
+    #[serde(default)]
+    pub quotas: QuotasConfig,
     /// Kinds of entities beside the built-in ones.
     #[serde(default)]
     pub entities: Vec<EntityConfig>,
@@ -244,6 +247,16 @@ impl Default for LearningConfig {
     fn default() -> Self {
         Self { automatic: true, after_reviews: 50, every_hours: 24 }
     }
+}
+
+/// How many tickets may be sent in; what is absent has no quota. Days are those of UTC.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct QuotasConfig {
+    /// Of the whole tenant, a day.
+    pub tickets_per_day: Option<u32>,
+    /// Of each of its customers, a day.
+    pub tickets_per_customer_per_day: Option<u32>,
 }
 
 /// A kind of entity that the tenant defines.

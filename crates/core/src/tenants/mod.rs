@@ -13,8 +13,8 @@ use sha2::{Digest, Sha256};
 
 pub use config::{
     CategoryConfig, CustomersConfig, DeskConfig, EntityConfig, LearningConfig, LevelsConfig, PriorityConfig,
-    ReviewConfig, RuleConditions, RuleConfig, ServiceLevelConfig, ServiceStatusConfig, TeamConfig, TenantConfig,
-    WebhookRepeats, WeightsConfig,
+    QuotasConfig, ReviewConfig, RuleConditions, RuleConfig, ServiceLevelConfig, ServiceStatusConfig, TeamConfig,
+    TenantConfig, WebhookRepeats, WeightsConfig,
 };
 pub use recogniser::Recogniser;
 pub use retention::{KeepFor, Retention, RetentionConfig, RetentionPolicy};

@@ -69,6 +69,10 @@ fn each_mistake_names_its_place() {
         |value| value["priority"] = serde_json::json!({"levels": {"high": 10.0}}),
         "/priority/levels: must rise: 0 < medium < high < critical <= 100",
     );
+    check(
+        |value| value["quotas"] = serde_json::json!({"tickets_per_day": 0}),
+        "/quotas/tickets_per_day: must be at least 1; leave it out for no quota",
+    );
 }
 
 #[test]

@@ -8,6 +8,7 @@ use crate::{
     ids::{CorrelationId, IdempotencyKey, TicketId},
     limits,
     ports::{Accepted, Backlog, Lane, NewTicket, TenantScope},
+    tenants::QuotasConfig,
 };
 
 /// A ticket that is on disk.
@@ -66,12 +67,15 @@ pub async fn accept(
             Err(mistakes) => outcomes.push(Some(Err(NotAccepted::Invalid(mistakes)))),
         }
     }
+    let quotas = quotas(app, scope).await;
     let mut stored = Vec::with_capacity(valid.len());
     let bulk = valid.len() >= limits::BULK_TICKETS;
     let backlog = room(app, scope).await?;
     for tickets in valid.chunks(limits::ACCEPT_AT_ONCE) {
-        let new =
-            tickets.iter().map(|ticket| new_ticket(app, scope, ticket, lane(app, ticket, bulk, backlog))).collect();
+        let new = tickets
+            .iter()
+            .map(|ticket| new_ticket(app, scope, ticket, lane(app, ticket, bulk, backlog), quotas))
+            .collect();
         stored.extend(app.tickets.accept(scope, new).await?);
     }
     let mut stored = valid.into_iter().zip(stored);
@@ -84,6 +88,12 @@ pub async fn accept(
     let accepted = outcomes.iter().filter(|outcome| matches!(outcome, Ok(receipt) if !receipt.repeated)).count();
     metrics::counter!("switchboard_tickets_accepted_total").increment(accepted as u64);
     Ok(outcomes)
+}
+
+/// A tenant whose configuration cannot be read has its tickets taken all the same, so it has no quota either.
+async fn quotas(app: &App, scope: &TenantScope) -> QuotasConfig {
+    let tenant = app.tenants.tenant(scope.tenant()).await.ok().flatten();
+    tenant.map(|tenant| tenant.config.quotas).unwrap_or_default()
 }
 
 /// How much waits; an error when no more may. What was accepted before is worked off first, and what waits on disk stays
@@ -111,9 +121,10 @@ fn lane(app: &App, ticket: &Ticket, bulk: bool, backlog: Backlog) -> Lane {
     if bulk { Lane::Bulk } else { Lane::Ordinary }
 }
 
-fn new_ticket(app: &App, scope: &TenantScope, ticket: &Ticket, lane: Lane) -> NewTicket {
+fn new_ticket(app: &App, scope: &TenantScope, ticket: &Ticket, lane: Lane, quotas: QuotasConfig) -> NewTicket {
     NewTicket {
         lane,
+        quotas,
         event: Event {
             id: app.event_id(),
             tenant: scope.tenant().clone(),

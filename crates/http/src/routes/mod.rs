@@ -8,7 +8,7 @@ mod tickets;
 
 use axum::{
     Router,
-    http::{HeaderValue, Method, Uri, header},
+    http::{Method, Uri},
     middleware,
     response::{IntoResponse, Response},
 };
@@ -18,7 +18,10 @@ use utoipa::OpenApi;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
-use crate::{HttpState, Problem, correlation, openapi::Base};
+use crate::{
+    HttpState, Problem, correlation, door, headers,
+    openapi::{Base, add_answers_of_the_door},
+};
 
 /// The routes with their documentation.
 pub(crate) fn documented() -> OpenApiRouter<HttpState> {
@@ -35,7 +38,8 @@ pub(crate) fn documented() -> OpenApiRouter<HttpState> {
 
 /// Everything that the server answers.
 pub fn router(state: HttpState) -> Router {
-    let (routes, document) = documented().split_for_parts();
+    let (routes, mut document) = documented().split_for_parts();
+    add_answers_of_the_door(&mut document);
     let docs =
         SwaggerUi::new("/docs").url("/openapi.json", document).config(Config::default().try_it_out_enabled(true));
     routes
@@ -43,7 +47,8 @@ pub fn router(state: HttpState) -> Router {
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(CatchPanicLayer::custom(panicked))
-        .layer(middleware::map_response(secure))
+        .layer(middleware::from_fn_with_state(state.clone(), door::middleware))
+        .layer(middleware::from_fn(headers::middleware))
         .layer(middleware::from_fn_with_state(state.clone(), correlation::middleware))
         .with_state(state)
 }
@@ -64,13 +69,4 @@ fn panicked(_cause: Box<dyn std::any::Any + Send>) -> Response {
     tracing::error!("a handler broke an invariant");
     Problem::new(PublicCode::Internal, "the failure is logged under the correlation id; please report it")
         .into_response()
-}
-
-async fn secure(mut response: Response) -> Response {
-    let headers = response.headers_mut();
-    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    headers.insert(header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
-    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
-    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
-    response
 }

@@ -28,6 +28,8 @@ CREATE TRIGGER examples_of_wiped BEFORE INSERT ON examples
 WHEN EXISTS (SELECT 1 FROM wiped_tenants WHERE tenant = NEW.tenant) BEGIN SELECT RAISE(ABORT, 'the tenant was wiped'); END;
 CREATE TRIGGER customers_of_wiped BEFORE INSERT ON customers
 WHEN EXISTS (SELECT 1 FROM wiped_tenants WHERE tenant = NEW.tenant) BEGIN SELECT RAISE(ABORT, 'the tenant was wiped'); END;
+CREATE TRIGGER quota_counts_of_wiped BEFORE INSERT ON quota_counts
+WHEN EXISTS (SELECT 1 FROM wiped_tenants WHERE tenant = NEW.tenant) BEGIN SELECT RAISE(ABORT, 'the tenant was wiped'); END;
 CREATE TRIGGER effects_of_wiped BEFORE INSERT ON effects
 WHEN EXISTS (SELECT 1 FROM wiped_tenants WHERE tenant = NEW.tenant) BEGIN SELECT RAISE(ABORT, 'the tenant was wiped'); END;
 CREATE TRIGGER api_keys_of_wiped BEFORE INSERT ON api_keys

@@ -12,6 +12,7 @@ pub const STEPS: &[&str] = &[
     include_str!("0001_tickets.sql"),
     include_str!("0002_reviews.sql"),
     include_str!("0003_effects.sql"),
+    include_str!("0004_quotas.sql"),
     include_str!("0006_retention.sql"),
 ];
 

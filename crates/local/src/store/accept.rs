@@ -7,19 +7,40 @@ use switchboard_core::{
     tickets::Ticket,
 };
 
-use super::rows;
+use super::{quotas::Counts, rows};
 use crate::{db::explain, queue};
 
-pub(super) fn accept(connection: &Connection, tenant: &TenantId, tickets: Vec<NewTicket>) -> Result<Vec<Accepted>> {
-    tickets.into_iter().map(|new| accept_one(connection, tenant, &new)).collect()
+/// The inner results are of single tickets; a failure of the outer one undoes them all.
+pub(super) fn accept(
+    connection: &Connection,
+    tenant: &TenantId,
+    tickets: Vec<NewTicket>,
+) -> Result<Vec<Result<Accepted>>> {
+    let mut counts = Counts::of(connection, tenant);
+    let mut outcomes = Vec::with_capacity(tickets.len());
+    for new in tickets {
+        outcomes.push(accept_one(connection, tenant, &new, &mut counts)?);
+    }
+    counts.keep()?;
+    Ok(outcomes)
 }
 
-fn accept_one(connection: &Connection, tenant: &TenantId, new: &NewTicket) -> Result<Accepted> {
+fn accept_one(
+    connection: &Connection,
+    tenant: &TenantId,
+    new: &NewTicket,
+    counts: &mut Counts<'_>,
+) -> Result<Result<Accepted>> {
     let ticket = &new.ticket;
     if let Some(key) = &new.idempotency_key
         && let Some(stored) = stored(connection, tenant, "idempotency_key", key.as_str())?
     {
-        return Ok(Accepted::SameKey(Box::new(stored)));
+        return Ok(Ok(Accepted::SameKey(Box::new(stored))));
+    }
+    if let Some(exceeded) = counts.exceeded(new)? {
+        // A repetition is told as ever: nothing is stored, so nothing is counted.
+        let stored = stored(connection, tenant, "ticket_id", ticket.id.as_str())?;
+        return Ok(stored.map_or(Err(exceeded), |stored| Ok(Accepted::SameId(Box::new(stored)))));
     }
     let inserted = connection
         .prepare_cached(
@@ -40,7 +61,7 @@ fn accept_one(connection: &Connection, tenant: &TenantId, new: &NewTicket) -> Re
     if inserted == 0
         && let Some(stored) = stored(connection, tenant, "ticket_id", ticket.id.as_str())?
     {
-        return Ok(Accepted::SameId(Box::new(stored)));
+        return Ok(Ok(Accepted::SameId(Box::new(stored))));
     }
     let row = connection.last_insert_rowid();
     connection
@@ -51,7 +72,8 @@ fn accept_one(connection: &Connection, tenant: &TenantId, new: &NewTicket) -> Re
         })
         .map_err(explain)?;
     queue::publish(connection, &new.event, new.lane).map_err(explain)?;
-    Ok(Accepted::New)
+    counts.add(new);
+    Ok(Ok(Accepted::New))
 }
 
 fn stored(connection: &Connection, tenant: &TenantId, column: &str, value: &str) -> Result<Option<Ticket>> {

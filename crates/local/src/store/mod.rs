@@ -2,6 +2,7 @@
 
 mod accept;
 mod list;
+mod quotas;
 mod review;
 mod review_queue;
 pub(crate) mod rows;
@@ -125,7 +126,7 @@ impl TicketStore for SqliteStore {
         let tenant = scope.tenant().clone();
         let outcomes = self.db.writer.write(move |connection| accept::accept(connection, &tenant, tickets)).await?;
         self.queued.notify_one();
-        Ok(outcomes.into_iter().map(Ok).collect())
+        Ok(outcomes)
     }
 
     async fn has_room(&self) -> Result<()> {

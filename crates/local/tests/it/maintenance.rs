@@ -5,7 +5,9 @@ use std::{sync::Arc, time::Duration};
 use switchboard_core::{
     event::{EventDetail, TicketRouted},
     limits,
-    ports::{Clock, EventFilter, EventQueue, Ids, SyncChange, TenantScope, TicketStore},
+    ports::{Clock, EventFilter, EventQueue, Ids, NewTicket, SyncChange, TenantScope, TicketStore},
+    tenants::QuotasConfig,
+    tickets::Ticket,
 };
 use switchboard_local::{SqliteStore, Swept};
 use switchboard_testkit::{
@@ -140,4 +142,23 @@ async fn events_leave_the_archive_after_seven_days_but_not_while_work_is_open() 
     bench.clock.advance(Duration::from_secs(3_601));
     assert_eq!(bench.store.sweep().await.unwrap().unarchived, 1);
     assert_eq!(bench.store.archived(&bench.scope, &all).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn counts_of_days_that_are_over_go_and_yesterdays_stay() {
+    const DAY: Duration = Duration::from_secs(24 * 3600);
+    let bench = Bench::with_tickets(0).await;
+    for n in 1..=3 {
+        let ticket = Ticket { accepted_at: bench.clock.now(), ..sample::ticket(n) };
+        let quotas = QuotasConfig { tickets_per_day: Some(9), tickets_per_customer_per_day: Some(9) };
+        let new = NewTicket { quotas, ..sample::new_ticket(&bench.scope, ticket, &bench.ids) };
+        bench.store.accept(&bench.scope, vec![new]).await.unwrap();
+        bench.clock.advance(DAY);
+    }
+    // Three days have two counts each; the clock stands on the fourth day.
+    assert_eq!(bench.store.sweep().await.unwrap().uncounted, 4);
+    assert_eq!(bench.store.sweep().await.unwrap().uncounted, 0);
+    let connection = rusqlite::Connection::open(bench.folder.path().join("switchboard.db")).unwrap();
+    let left: u32 = connection.query_row("SELECT count(*) FROM quota_counts", [], |row| row.get(0)).unwrap();
+    assert_eq!(left, 2);
 }

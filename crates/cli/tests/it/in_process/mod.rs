@@ -31,7 +31,7 @@ use switchboard_core::{
     tenants::Tenant,
     time::Timestamp,
 };
-use switchboard_http::{HttpState, Service, router};
+use switchboard_http::{HttpState, Limits, Service, TrustedProxies, router};
 use switchboard_knowledge::LocalClassifier;
 use switchboard_local::{FileStatus, FolderModels, Role, SqliteStore};
 use switchboard_testkit::{
@@ -192,6 +192,9 @@ impl World {
             pepper: Pepper::new(PEPPER),
             environment: "test".to_owned(),
             metrics_need_key: true,
+            // 0 is no limit: what is looked for here is behind the door.
+            limits: Limits::default(),
+            client_address: TrustedProxies::default(),
             render_metrics: Box::new(|| "switchboard_up 1\n".to_owned()),
         });
         Self { app, clock, ids, store, router: router(state), _folder: folder }

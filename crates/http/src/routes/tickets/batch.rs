@@ -1,11 +1,6 @@
 use std::fmt;
 
-use axum::{
-    Json,
-    body::Body,
-    extract::State,
-    http::{HeaderMap, StatusCode},
-};
+use axum::{Json, extract::State, http::StatusCode};
 use serde::{
     Deserialize, Deserializer, Serialize,
     de::{IgnoredAny, SeqAccess, Visitor},
@@ -24,8 +19,9 @@ use super::create::AcceptedTicket;
 use crate::{
     HttpState, Problem,
     auth::Caller,
-    body::{self, Media},
+    body::{self, Incoming, Media, Room},
     correlation::Correlation,
+    door,
 };
 
 /// What became of each ticket of a batch.
@@ -71,6 +67,7 @@ pub(crate) enum BatchResult {
         (status = 413, description = "The body is over 50 MiB.", body = Problem, content_type = "application/problem+json"),
         (status = 415, description = "The body is announced as something else.", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "No array, or over 1,000 tickets.", body = Problem, content_type = "application/problem+json"),
+        (status = 429, description = "The rate or the quota is used up (`too_many_requests`, `quota_exceeded`); try again after `Retry-After`.", body = Problem, content_type = "application/problem+json"),
         (status = 503, description = "Other batches are being read; try again after `Retry-After`.", body = Problem, content_type = "application/problem+json"),
         (status = 507, description = "The disk is full.", body = Problem, content_type = "application/problem+json"),
     ),
@@ -80,14 +77,14 @@ pub(crate) async fn create_tickets(
     State(state): State<HttpState>,
     Caller(principal): Caller,
     Correlation(correlation_id): Correlation,
-    headers: HeaderMap,
-    body: Body,
+    incoming: Incoming,
 ) -> Result<(StatusCode, Json<BatchAnswer>), Problem> {
     let scope = principal.allow(Scope::TicketsWrite)?;
-    let media = body::media(&headers, &[Media::Json, Media::NdJson])?;
+    let media = body::media(&incoming.headers, &[Media::Json, Media::NdJson])?;
+    door::room(&state, &principal)?;
     let busy = || Problem::new(PublicCode::Unavailable, "other batches are being read; try again in a moment");
     let _permit = state.batches.try_acquire().map_err(|_| busy())?;
-    let bytes = body::read(&state, &headers, body, limits::BATCH_BODY_BYTES).await?;
+    let bytes = incoming.read(&state, limits::BATCH_BODY_BYTES, Room::Own).await?;
     // 50 MB take a while: other requests must not wait for it.
     let parsing = tokio::task::spawn_blocking(move || match media {
         Media::Json => array(&bytes),
@@ -98,6 +95,7 @@ pub(crate) async fn create_tickets(
         let detail = format!("has too many tickets; at most {} are allowed in one batch", limits::BATCH_TICKETS);
         return Err(Problem::invalid_fields(vec![FieldError::new("", detail)]));
     }
+    door::tickets(&state, &principal, parsed.len())?;
     let mut drafts = Vec::with_capacity(parsed.len());
     let mut refused = Vec::with_capacity(parsed.len());
     for one in parsed {
@@ -109,7 +107,9 @@ pub(crate) async fn create_tickets(
             Err(problem) => refused.push(Some(problem)),
         }
     }
-    let mut outcomes = accept(state.app(), &scope, &correlation_id, None, drafts).await?.into_iter();
+    let _intake = door::intake(&state, &principal)?;
+    let accepted = accept(state.app(), &scope, &correlation_id, None, drafts).await;
+    let mut outcomes = accepted.map_err(|error| door::not_taken(&state, &principal, error))?.into_iter();
     let results: Vec<_> = refused
         .into_iter()
         .map(|refused| match refused {

@@ -1,6 +1,5 @@
 use axum::{
     Json,
-    body::Body,
     extract::State,
     http::{HeaderMap, StatusCode},
 };
@@ -20,8 +19,9 @@ use utoipa::ToSchema;
 use crate::{
     HttpState, Problem,
     auth::Caller,
-    body::{self, Media},
+    body::{self, Incoming, Media, Room},
     correlation::Correlation,
+    door,
 };
 
 /// A ticket is on disk and will be decided.
@@ -67,6 +67,7 @@ impl From<Receipt> for AcceptedTicket {
         (status = 413, description = "The body is over 1 MiB.", body = Problem, content_type = "application/problem+json"),
         (status = 415, description = "The body is announced as something else than JSON.", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "A field is missing, unknown, of the wrong type, or out of its limits.", body = Problem, content_type = "application/problem+json"),
+        (status = 429, description = "The rate or the quota is used up (`too_many_requests`, `quota_exceeded`); try again after `Retry-After`.", body = Problem, content_type = "application/problem+json"),
         (status = 503, description = "The database cannot take it now; try again after `Retry-After`.", body = Problem, content_type = "application/problem+json"),
         (status = 507, description = "The disk is full.", body = Problem, content_type = "application/problem+json"),
     ),
@@ -76,15 +77,18 @@ pub(crate) async fn create_ticket(
     State(state): State<HttpState>,
     Caller(principal): Caller,
     Correlation(correlation_id): Correlation,
-    headers: HeaderMap,
-    body: Body,
+    incoming: Incoming,
 ) -> Result<(StatusCode, Json<AcceptedTicket>), Problem> {
     let scope = principal.allow(Scope::TicketsWrite)?;
-    body::media(&headers, &[Media::Json])?;
-    let key = idempotency_key(&headers)?;
-    let bytes = body::read(&state, &headers, body, limits::TICKET_BODY_BYTES).await?;
+    body::media(&incoming.headers, &[Media::Json])?;
+    let key = idempotency_key(&incoming.headers)?;
+    door::room(&state, &principal)?;
+    let bytes = incoming.read(&state, limits::TICKET_BODY_BYTES, Room::Shared).await?;
+    door::tickets(&state, &principal, 1)?;
     let draft: TicketDraft = json::parse(&bytes)?;
-    let outcome = accept(state.app(), &scope, &correlation_id, key, vec![draft]).await?.pop();
+    let _intake = door::intake(&state, &principal)?;
+    let accepted = accept(state.app(), &scope, &correlation_id, key, vec![draft]).await;
+    let outcome = accepted.map_err(|error| door::not_taken(&state, &principal, error))?.pop();
     let receipt = outcome.ok_or_else(|| Problem::new(PublicCode::Internal, "the ticket got no answer"))??;
     Ok((StatusCode::ACCEPTED, Json(receipt.into())))
 }

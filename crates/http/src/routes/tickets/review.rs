@@ -1,8 +1,6 @@
 use axum::{
     Json,
-    body::Body,
     extract::{Path, State, rejection::PathRejection},
-    http::HeaderMap,
 };
 use switchboard_core::{
     access::Scope,
@@ -14,7 +12,7 @@ use super::ticket_id;
 use crate::{
     HttpState, Problem,
     auth::Caller,
-    body::{self, Media},
+    body::{self, Incoming, Media, Room},
     correlation::Correlation,
 };
 
@@ -44,6 +42,7 @@ use crate::{
         (status = 413, description = "The body is over 64 KiB.", body = Problem, content_type = "application/problem+json"),
         (status = 415, description = "The body is announced as something else than JSON.", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "A team or category that does not exist, an unknown field, or a note that is too long.", body = Problem, content_type = "application/problem+json"),
+        (status = 429, description = "The rate or the quota is used up (`too_many_requests`, `quota_exceeded`); try again after `Retry-After`.", body = Problem, content_type = "application/problem+json"),
         (status = 503, description = "It cannot be stored now; try again after `Retry-After`.", body = Problem, content_type = "application/problem+json"),
         (status = 507, description = "The disk is full.", body = Problem, content_type = "application/problem+json"),
     ),
@@ -54,13 +53,12 @@ pub(crate) async fn review_ticket(
     Caller(principal): Caller,
     Correlation(correlation_id): Correlation,
     path: Result<Path<String>, PathRejection>,
-    headers: HeaderMap,
-    body: Body,
+    incoming: Incoming,
 ) -> Result<Json<Review>, Problem> {
     let scope = principal.allow(Scope::TicketsReview)?;
     let id = ticket_id(path)?;
-    body::media(&headers, &[Media::Json])?;
-    let bytes = body::read(&state, &headers, body, limits::REVIEW_BODY_BYTES).await?;
+    body::media(&incoming.headers, &[Media::Json])?;
+    let bytes = incoming.read(&state, limits::REVIEW_BODY_BYTES, Room::Shared).await?;
     let draft: ReviewDraft = json::parse(&bytes)?;
     let reviewer = Reviewer::from(&principal);
     Ok(Json(review(state.app(), &scope, &reviewer, &correlation_id, &id, draft).await?))

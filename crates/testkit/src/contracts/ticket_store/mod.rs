@@ -5,6 +5,7 @@ mod decide;
 mod history;
 mod list;
 mod paging;
+mod quotas;
 mod repeat;
 mod review;
 mod review_queue;
@@ -38,6 +39,16 @@ pub async fn ticket_store(make: impl AsyncFn() -> UnderTest<Stores>) {
             repeat::the_same_key_twice_in_one_batch,
             repeat::a_repetition_after_a_restart_is_told,
             repeat::side_by_side_one_is_new,
+            quotas::a_tenant_has_its_quota_of_a_day,
+            quotas::each_customer_has_its_quota_of_a_day,
+            quotas::the_tenants_quota_holds_for_all_its_customers,
+            quotas::repetitions_do_not_count,
+            quotas::a_batch_is_taken_up_to_its_quota,
+            quotas::a_quota_begins_anew_at_midnight,
+            quotas::counts_outlive_a_restart,
+            quotas::tenants_have_quotas_of_their_own,
+            quotas::a_changed_quota_counts_at_once,
+            quotas::side_by_side_no_quota_is_passed,
             decide::a_decision_is_stored_and_its_event_queued,
             decide::a_decision_ends_the_lease,
             decide::a_decision_outlives_a_restart,

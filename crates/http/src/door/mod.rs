@@ -1,0 +1,153 @@
+//! What stands before the routes: who is let in, how often, and how many at the same time. A refusal here costs little: no body
+//! is read, no key is looked up.
+
+mod admission;
+mod backlog;
+mod client;
+mod limits;
+mod rates;
+
+use axum::{
+    extract::{Request, State},
+    http::{HeaderMap, HeaderValue, Uri, header},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use switchboard_core::{
+    access::Principal,
+    deadline,
+    error::{Error, PublicCode},
+};
+
+use tokio::sync::OwnedSemaphorePermit;
+
+pub(crate) use admission::{Admission, Place};
+pub(crate) use backlog::Backlog;
+pub use client::{ClientAddressHeader, TrustedProxies};
+pub use limits::Limits;
+pub(crate) use rates::Rates;
+
+use crate::{HttpState, Problem};
+
+/// Bytes of path and query. The longest filter of a list has not half of it.
+const URI_BYTES: usize = 16 * 1024;
+/// Bytes of all header names and values together.
+const HEADERS_BYTES: usize = 32 * 1024;
+
+/// What the server knows of the connection that a request came by.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Connection {
+    /// The other end.
+    pub(crate) peer: std::net::IpAddr,
+    /// Whether it is encrypted.
+    pub(crate) encrypted: bool,
+    /// Whether it is one more than the server's connections: only what watches the server is answered.
+    pub(crate) surplus: bool,
+}
+
+/// The address that a request is counted under, and what it came by.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Client(std::net::IpAddr);
+
+/// Lets a request in, or refuses it before anything is done for it.
+pub(crate) async fn middleware(State(state): State<HttpState>, mut request: Request, next: Next) -> Response {
+    if let Err(problem) = check_size(request.uri(), request.headers()) {
+        return closing(problem);
+    }
+    if request.uri().path() == "/health/live" {
+        return next.run(request).await;
+    }
+    let connection = request.extensions().get::<Connection>().copied();
+    let watches = matches!(request.uri().path(), "/health" | "/metrics");
+    if !watches && connection.is_some_and(|connection| connection.surplus) {
+        refused("connections");
+        return closing(Problem::new(PublicCode::Unavailable, "the server has all the connections that it can serve"));
+    }
+    let place = match watches {
+        true => state.admission.watcher(state.app().clock.as_ref()).await,
+        false => state.admission.enter(),
+    };
+    let Some(place) = place else {
+        refused("requests_in_work");
+        return Problem::new(PublicCode::Unavailable, admission::FULL).into_response();
+    };
+    if let Some(connection) = connection {
+        let client = state.service.client_address.of(connection.peer, request.headers());
+        let counted = if watches { state.rates.watching(client) } else { state.rates.request(client) };
+        if let Err(problem) = counted {
+            refused("address");
+            return problem.into_response();
+        }
+        request.extensions_mut().insert(Client(client));
+    }
+    request.extensions_mut().insert(place.clone());
+    let Some(limit) = state.service.limits.request_time() else { return next.run(request).await };
+    let work = async { Ok::<_, Error>(next.run(request).await) };
+    match deadline::within(state.app().clock.as_ref(), limit, "the request", work).await {
+        Ok(response) => response,
+        Err(error) => {
+            tracing::warn!("a request took longer than its time limit and was given up");
+            Problem::from(error).into_response()
+        }
+    }
+}
+
+/// Counts a request of a caller whose key was checked.
+pub(crate) fn identified(state: &HttpState, principal: &Principal) -> Result<(), Problem> {
+    state.rates.key(principal).inspect_err(|_| refused("key"))
+}
+
+/// Counts an attempt with a wrong key.
+pub(crate) fn failed_attempt(state: &HttpState, client: Option<&Client>) {
+    if let Some(Client(address)) = client {
+        state.rates.failed_attempt(*address);
+    }
+}
+
+/// Refuses tickets when others were refused a moment ago because too many wait, before their body is read.
+pub(crate) fn room(state: &HttpState, principal: &Principal) -> Result<(), Problem> {
+    let now = state.app().clock.monotonic();
+    state.backlog.check(now, &principal.tenant).inspect_err(|_| refused("backlog"))
+}
+
+/// The same for tickets that have been read; what is given back is held until they are stored.
+pub(crate) fn intake(state: &HttpState, principal: &Principal) -> Result<Option<OwnedSemaphorePermit>, Problem> {
+    let now = state.app().clock.monotonic();
+    state.backlog.enter(now, &principal.tenant).inspect_err(|_| refused("backlog"))
+}
+
+/// What a caller is told whose tickets the core did not take, and others in the next moment, when it concerns them.
+pub(crate) fn not_taken(state: &HttpState, principal: &Principal, error: Error) -> Problem {
+    let (now, tenant) = (state.app().clock.monotonic(), &principal.tenant);
+    state.backlog.note(now, tenant, error)
+}
+
+/// Counts the tickets that a caller sends in, one by one or together.
+pub(crate) fn tickets(state: &HttpState, principal: &Principal, tickets: usize) -> Result<(), Problem> {
+    state.rates.tickets(principal, tickets).inspect_err(|_| refused("tickets"))
+}
+
+fn check_size(uri: &Uri, headers: &HeaderMap) -> Result<(), Problem> {
+    let length = uri.path().len() + uri.query().map_or(0, str::len);
+    if length > URI_BYTES {
+        let detail = format!("path and query may have at most {URI_BYTES} bytes, these have {length}");
+        return Err(Problem::new(PublicCode::UriTooLong, detail));
+    }
+    let size: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+    if size > HEADERS_BYTES {
+        let detail = format!("headers may have at most {HEADERS_BYTES} bytes together, these have {size}");
+        return Err(Problem::new(PublicCode::HeadersTooLarge, detail));
+    }
+    Ok(())
+}
+
+/// The answer after which the connection ends.
+fn closing(problem: Problem) -> Response {
+    let mut response = problem.into_response();
+    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    response
+}
+
+fn refused(by: &'static str) {
+    metrics::counter!("switchboard_http_refused_total", "limit" => by).increment(1);
+}
