@@ -9,6 +9,7 @@ mod address;
 mod breaker;
 pub mod customers;
 pub mod download;
+pub mod issuer;
 pub mod outbound;
 mod retry_after;
 mod secret;
@@ -17,6 +18,7 @@ pub mod webhook;
 pub mod zendesk;
 
 pub use customers::HttpCustomers;
+pub use issuer::HttpIssuer;
 pub use outbound::{Outbound, OutboundPolicy};
 pub use status::HttpStatus;
 pub use webhook::WebhookDesk;

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use crate::{
     ids::{CorrelationId, DecisionId, EventId},
     ports::{
-        Classifier, Clock, CustomerDirectory, Desk, EventQueue, ExampleStore, Ids, KeyStore, Learner, ModelStore,
+        AuditLog, Classifier, Clock, CustomerDirectory, Desk, EventQueue, ExampleStore, Ids, KeyStore, Learner, ModelStore,
         ServiceStatus, TenantSource, TicketStore,
     },
 };
@@ -35,6 +35,8 @@ pub struct App {
     pub examples: Arc<dyn ExampleStore>,
     /// API keys.
     pub keys: Arc<dyn KeyStore>,
+    /// The record of administrative acts.
+    pub audit: Arc<dyn AuditLog>,
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// Randomness.

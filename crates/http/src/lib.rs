@@ -10,6 +10,7 @@ mod problem;
 mod routes;
 mod state;
 
+pub use auth::SignIn;
 pub use openapi::document;
 pub use problem::Problem;
 pub use routes::router;

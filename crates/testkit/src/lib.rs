@@ -8,6 +8,7 @@
 )]
 pub mod contracts;
 pub mod doubles;
+pub mod memory_audit;
 pub mod sample;
 pub mod test_app;
 pub mod world;

@@ -1,5 +1,6 @@
 //! One file a route: request, answer, documentation, handler.
 
+mod access;
 mod health;
 mod metrics;
 mod query;
@@ -18,7 +19,10 @@ use utoipa::OpenApi;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
-use crate::{HttpState, Problem, correlation, openapi::Base};
+use crate::{
+    HttpState, Problem, correlation,
+    openapi::{self, Base},
+};
 
 /// The routes with their documentation.
 pub(crate) fn documented() -> OpenApiRouter<HttpState> {
@@ -28,6 +32,11 @@ pub(crate) fn documented() -> OpenApiRouter<HttpState> {
         .routes(routes!(tickets::show::show_ticket))
         .routes(routes!(tickets::review::review_ticket))
         .routes(routes!(reviews::list_reviews))
+        .routes(routes!(access::session::sign_in, access::session::who_am_i, access::session::sign_out))
+        .routes(routes!(access::keys::list_keys, access::keys::create_key))
+        .routes(routes!(access::keys::rotate_key))
+        .routes(routes!(access::keys::revoke_key))
+        .routes(routes!(access::audit_log::list_audit_log))
         .routes(routes!(health::health))
         .routes(routes!(health::live))
         .routes(routes!(metrics::metrics))
@@ -36,6 +45,7 @@ pub(crate) fn documented() -> OpenApiRouter<HttpState> {
 /// Everything that the server answers.
 pub fn router(state: HttpState) -> Router {
     let (routes, document) = documented().split_for_parts();
+    let document = openapi::with_sessions(document);
     let docs =
         SwaggerUi::new("/docs").url("/openapi.json", document).config(Config::default().try_it_out_enabled(true));
     routes

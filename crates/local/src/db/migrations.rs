@@ -6,7 +6,8 @@ use rusqlite::Connection;
 
 use super::DataError;
 
-const STEPS: &[&str] = &[include_str!("0001_tickets.sql"), include_str!("0002_reviews.sql")];
+const STEPS: &[&str] =
+    &[include_str!("0001_tickets.sql"), include_str!("0002_reviews.sql"), include_str!("0005_access.sql")];
 
 /// Brings the file to the newest version, each step in its own transaction, so that a kill in between leaves a whole
 /// version. A file of a newer program is refused.

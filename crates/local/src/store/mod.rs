@@ -10,7 +10,7 @@ mod settle;
 use std::{
     path::Path,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -20,6 +20,7 @@ use async_trait::async_trait;
 use moka::sync::Cache;
 pub(crate) use rows::{EVENT_COLUMNS, event, time};
 use switchboard_core::{
+    access::audit::chain::AuditKey,
     error::{Error, ErrorKind, Result},
     event::Event,
     ids::{CustomerId, DecisionId, KeyId, TicketId},
@@ -42,13 +43,16 @@ const KEY_CACHE_KEYS: u64 = 10_000;
 /// Keys as they were found, absent ones too, each with the time of its look-up.
 pub(crate) type KeyCache = Cache<KeyId, (Duration, Option<KeyRecord>)>;
 
-/// One SQLite file behind the ports `TicketStore`, `EventQueue`, `ExampleStore`, `KeyStore` and `CustomerStore`.
+/// One SQLite file behind the ports `TicketStore`, `EventQueue`, `ExampleStore`, `KeyStore`, `CustomerStore`, `AuditLog` and
+/// `OperatorStore`.
 pub struct SqliteStore {
     pub(crate) db: Database,
     pub(crate) clock: Arc<dyn Clock>,
     /// Rings when a commit has queued events.
     pub(crate) queued: Notify,
     pub(crate) keys: KeyCache,
+    /// Signs the audit log; not there before [`SqliteStore::seal_audit`].
+    pub(crate) audit_key: OnceLock<Arc<AuditKey>>,
     tokens: AtomicU64,
 }
 
@@ -65,8 +69,16 @@ impl SqliteStore {
             clock,
             queued: Notify::new(),
             keys: Cache::new(KEY_CACHE_KEYS),
+            audit_key: OnceLock::new(),
             tokens: AtomicU64::new(epoch << 32),
         })
+    }
+
+    /// The same store with the key that signs its audit log. Without one, nothing that belongs in the log can be done.
+    pub fn seal_audit(self, key: AuditKey) -> Self {
+        // The store is new and nobody has set one yet; a second key would not count.
+        let _ = self.audit_key.set(Arc::new(key));
+        self
     }
 
     /// Checks the whole file (`PRAGMA integrity_check`).

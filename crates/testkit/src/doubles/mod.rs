@@ -8,6 +8,7 @@
 
 pub mod customers;
 pub mod faults;
+pub mod issuer;
 pub mod server;
 pub mod status;
 pub mod webhook;
@@ -15,6 +16,7 @@ pub mod zendesk;
 
 pub use customers::CustomerDouble;
 pub use faults::Fault;
+pub use issuer::{IssuerDouble, SigningKey};
 pub use server::Server;
 pub use status::StatusDouble;
 pub use webhook::WebhookDouble;
