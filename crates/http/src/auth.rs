@@ -108,7 +108,7 @@ impl FromRequestParts<HttpState> for Identity {
         let (app, sign_in) = (state.app(), &state.service.sign_in);
         if let Some(presented) = presented(&parts.headers) {
             let principal = match &sign_in.oidc {
-                Some(oidc) if looks_like_a_token(presented) => oidc.authenticate(app, presented).await?,
+                Some(oidc) if looks_like_a_token(presented) => oidc.authenticate(app.tenants.as_ref(), presented).await?,
                 _ => authenticate(app, &state.service.pepper, presented).await?,
             };
             if let Who::Key(id) = &principal.who {

@@ -67,7 +67,7 @@ pub(crate) fn with_sessions(mut document: Document) -> Document {
                 .description(Some("The tenant that a session means, when there is more than one."))
                 .schema(Some(ObjectBuilder::new().schema_type(Type::String)))
                 .build();
-            operation.parameters.get_or_insert_default().push(tenant);
+            operation.parameters.get_or_insert_default().push(tenant.into());
         }
     }
     document

@@ -3,6 +3,7 @@ use std::{path::PathBuf, process::ExitCode};
 use anyhow::{Context, Result, anyhow};
 use serde_json::json;
 use switchboard_core::{
+    access::audit::{Action, Details, Label},
     ports::{Added, Example, ExampleStore, TenantScope},
     tenants::Tenant,
 };
@@ -12,7 +13,7 @@ use super::{IN_PART, Session};
 use crate::{
     args::{HistoryColumns, HistoryFormat},
     history::{self, Labels},
-    output,
+    operator, output,
 };
 
 /// Examples of one write.
@@ -29,6 +30,7 @@ pub(super) async fn import(
     let tenant = wired.app.tenants.tenant(&id).await?.with_context(|| format!("tenant `{id}` has gone"))?;
     let scope = TenantScope::of_tenant(&tenant);
     let (send, mut batches) = mpsc::channel::<Vec<Example>>(4);
+    let file_name = file.file_name().map(|name| name.to_string_lossy().into_owned());
     let (now, quiet) = (wired.app.clock.now(), session.global.quiet);
     // Checked before anything is read.
     Labels::new(&tenant, &columns.map)?;
@@ -53,6 +55,11 @@ pub(super) async fn import(
         );
         println!("A running server learns from them by itself; `switchboard train --tenant {id}` does so now.");
     }
+    // Batches were stored as they were read; the entry says how many came in.
+    let source = file_name.as_deref().map(Label::new);
+    let details = Details { count: Some(added.new + added.replaced), source, ..Details::default() };
+    let act = operator::by().did(Action::HistoryImport, Some(&id)).with(details);
+    wired.app.audit.append(act).await?;
     let is_whole = left_out == 0 && report.skipped.is_empty();
     Ok(if is_whole { ExitCode::SUCCESS } else { ExitCode::from(IN_PART) })
 }

@@ -1,6 +1,8 @@
 //! One file a command.
 
+mod admin;
 mod audit;
+mod audit_log;
 mod dlq;
 mod doctor;
 mod eval;
@@ -77,6 +79,8 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
             Command::Dlq(command) => dlq::run(context, command).await,
             Command::Events(command) => events::run(context, command).await,
             Command::Keys(command) => keys::run(context, command).await,
+            Command::Admin(command) => admin::run(context, command).await,
+            Command::AuditLog(command) => audit_log::run(context, command).await,
             Command::Tenants(command) => tenants::run(context, command).await,
             Command::Train { tickets, columns, force } => train::train(context, tickets, columns, force).await,
             Command::Import { file, from, columns } => import::import(context, file, from, columns).await,

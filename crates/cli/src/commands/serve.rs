@@ -1,16 +1,21 @@
 use std::{net::SocketAddr, process::ExitCode, sync::Arc, time::Duration};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::json;
 use switchboard_core::{
-    access::{Scope, new_key},
+    access::{
+        Scope,
+        audit::{Actor, By},
+        keys::{self, Wish},
+        uses::Uses,
+    },
     app::App,
     jobs, learning,
-    ports::{KeyStore, TenantScope},
+    ports::TenantScope,
 };
-use switchboard_http::{HttpState, Service, router};
+use switchboard_http::{HttpState, Service, SignIn, router};
 use switchboard_knowledge::{LocalClassifier, tone};
 use switchboard_local::{Role, SqliteStore, Swept};
 use tokio::{
@@ -21,7 +26,7 @@ use tokio::{
 };
 
 use super::Session;
-use crate::{data::DataFolder, demo, embedding, learning::keep_learning, output, wire};
+use crate::{access, data::DataFolder, demo, embedding, learning::keep_learning, output, wire};
 
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
 const METRICS_UPKEEP: Duration = Duration::from_secs(5);
@@ -45,15 +50,23 @@ pub(super) async fn serve(session: Session, listen: Option<SocketAddr>, with_dem
     let metrics = record_metrics()?;
     let upkeep = metrics.clone();
     let wired = wire::wire(data, settings, Role::Server)?;
+    access::note_start(&wired.app, first_start).await.map_err(|error| anyhow!(error.report()))?;
     let key = if first_start && with_demo {
         demo::install(&data.tenants(), wired.store.as_ref(), wired.app.clock.now()).await?;
         Some(make_demo_key(&wired).await?)
     } else {
         None
     };
+    let uses = Arc::new(Uses::default());
     let state = HttpState::new(Service {
         app: wired.app.clone(),
         pepper: wired.pepper,
+        sign_in: SignIn {
+            operator: wired.store.clone(),
+            oidc: wired.oidc.clone(),
+            uses: Arc::clone(&uses),
+            is_https: settings.access.https,
+        },
         environment: settings.server.environment.clone(),
         metrics_need_key: settings.server.metrics_need_key,
         render_metrics: Box::new(move || metrics.render()),
@@ -61,6 +74,7 @@ pub(super) async fn serve(session: Session, listen: Option<SocketAddr>, with_dem
     let grace = Duration::from_secs(settings.server.shutdown_seconds);
     let (stop, stopped) = watch::channel(false);
     let mut worker = start_worker(wired.app.clone(), stopped.clone(), grace);
+    let watcher = access::start_upkeep(wired.app.clone(), wired.store.clone(), uses, wired.oidc, stopped.clone());
     let sweeper = start_sweeper(wired.app.clone(), Arc::clone(&wired.store), stopped.clone());
     give_embeddings(data, Arc::clone(&wired.classifier));
     prepare_tenants(wired.app.clone());
@@ -75,7 +89,8 @@ pub(super) async fn serve(session: Session, listen: Option<SocketAddr>, with_dem
         tracing::info!("stopping: no new requests, what is in hand is finished");
         let _ = stop.send(true);
     });
-    let http = axum::serve(listener, router(state)).with_graceful_shutdown(until(stopped.clone()));
+    let service = router(state).into_make_service_with_connect_info::<SocketAddr>();
+    let http = axum::serve(listener, service).with_graceful_shutdown(until(stopped.clone()));
     let mut worker_ended = false;
     tokio::select! {
         served = async { http.await } => served.context("the HTTP server failed")?,
@@ -95,6 +110,7 @@ pub(super) async fn serve(session: Session, listen: Option<SocketAddr>, with_dem
         worker.await.context("the worker failed")?;
     }
     sweeper.await.context("the sweeper failed")?;
+    watcher.await.context("the watch over access failed")?;
     learner.abort();
     tracing::info!("stopped");
     Ok(ExitCode::SUCCESS)
@@ -217,9 +233,9 @@ fn record_metrics() -> Result<PrometheusHandle> {
 async fn make_demo_key(wired: &wire::Wired) -> Result<SecretString> {
     let tenant = demo::tenant()?;
     let scopes = Scope::TICKETS.to_vec();
-    let (key, record) =
-        new_key(&wired.app, &wired.pepper, tenant.clone(), "made at the first start".to_owned(), scopes, None);
-    wired.store.create_key(&TenantScope::of_operator(tenant), record).await?;
+    let wish = Wish { name: "made at the first start".to_owned(), scopes, expires_at: None };
+    let (scope, by) = (TenantScope::of_operator(tenant), By::new(Actor::System));
+    let (key, _) = keys::create(&wired.app, &wired.pepper, &scope, &by, wish).await?;
     Ok(key.reveal())
 }
 

@@ -4,6 +4,7 @@
 mod common;
 mod customers;
 mod desk_contract;
+mod oidc;
 mod outbound;
 mod source_contracts;
 mod status;

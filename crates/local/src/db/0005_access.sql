@@ -8,9 +8,9 @@ CREATE TABLE audit_log (
     sequence INTEGER PRIMARY KEY,
     record   TEXT NOT NULL,
     hash     BLOB NOT NULL,
-    tenant   TEXT GENERATED ALWAYS AS (json_extract(record, '$.tenant')) VIRTUAL,
-    at       TEXT GENERATED ALWAYS AS (json_extract(record, '$.at')) VIRTUAL,
-    action   TEXT GENERATED ALWAYS AS (json_extract(record, '$.action')) VIRTUAL
+    tenant   TEXT GENERATED ALWAYS AS (iif(json_valid(record), json_extract(record, '$.tenant'), NULL)) VIRTUAL,
+    at       TEXT GENERATED ALWAYS AS (iif(json_valid(record), json_extract(record, '$.at'), NULL)) VIRTUAL,
+    action   TEXT GENERATED ALWAYS AS (iif(json_valid(record), json_extract(record, '$.action'), NULL)) VIRTUAL
 ) STRICT;
 CREATE INDEX audit_log_by_tenant ON audit_log (tenant, sequence);
 CREATE TRIGGER audit_log_is_not_changed BEFORE UPDATE ON audit_log

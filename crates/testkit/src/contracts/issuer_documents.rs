@@ -2,7 +2,6 @@
 
 use std::{ops::Deref, sync::Arc};
 
-use async_trait::async_trait;
 use switchboard_core::{error::ErrorKind, limits, ports::IssuerDocuments};
 use url::Url;
 
@@ -13,7 +12,6 @@ use super::{
 use crate::doubles::{Fault, Server};
 
 /// What the suite of an issuer's documents needs.
-#[async_trait]
 pub trait Published: Send + Sync {
     /// The documents, allowed to be fetched from the server.
     fn documents(&self) -> Arc<dyn IssuerDocuments>;

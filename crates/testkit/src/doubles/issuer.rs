@@ -178,6 +178,11 @@ impl IssuerDouble {
         lock(&self.state).issuer = issuer.to_owned();
     }
 
+    /// The only key that is published.
+    pub fn published(&self) -> Value {
+        lock(&self.state).keys.values().next().cloned().unwrap_or_default()
+    }
+
     /// How often the keys were fetched.
     pub fn key_fetches(&self) -> u64 {
         lock(&self.state).fetched

@@ -27,12 +27,11 @@ use self::{
 };
 use super::{Principal, Role, Who};
 use crate::{
-    app::App,
     deadline,
     error::{Error, ErrorKind, Result},
     ids::{SubjectId, TenantId},
     limits,
-    ports::{Clock, IssuerDocuments},
+    ports::{Clock, IssuerDocuments, TenantSource},
     untrusted::{Closed, Untrusted},
 };
 
@@ -106,8 +105,8 @@ impl Oidc {
 
     /// Whom a token stands for. Every fault of the token is `Unauthorized` with the same words; a token that is right and
     /// gives no tenant or role here is `Forbidden`; without any keys, because the issuer is down, it is `Unavailable`.
-    pub async fn authenticate(&self, app: &App, presented: &str) -> Result<Principal> {
-        let outcome = self.checked(app, presented).await;
+    pub async fn authenticate(&self, known: &dyn TenantSource, presented: &str) -> Result<Principal> {
+        let outcome = self.checked(known, presented).await;
         match outcome {
             Ok(principal) => Ok(principal),
             Err(Failure::Refused(refusal)) => {
@@ -121,15 +120,17 @@ impl Oidc {
 
     /// Fetches the keys when it is time; called by the shell every now and then. Nothing fails by it: what is there stays.
     pub async fn refresh(&self) {
-        let kept = self.kept();
         let now = self.clock.monotonic();
-        let is_due = kept.keys.is_none() || now.saturating_sub(kept.fetched_at) >= limits::ISSUER_KEYS_TIME;
+        let is_due = {
+            let kept = self.kept();
+            kept.keys.is_none() || now.saturating_sub(kept.fetched_at) >= limits::ISSUER_KEYS_TIME
+        };
         if is_due && let Err(error) = self.fetch(now).await {
             tracing::warn!(error = error.report(), "the issuer's keys cannot be fetched, those that are there go on");
         }
     }
 
-    async fn checked(&self, app: &App, presented: &str) -> Result<Principal, Failure> {
+    async fn checked(&self, known: &dyn TenantSource, presented: &str) -> Result<Principal, Failure> {
         let token = Token::parse(presented)?;
         let keys = self.keys_with(&token.key).await?;
         keys.verify(&token.key, token.algorithm, token.message.as_bytes(), &token.signature)?;
@@ -145,7 +146,7 @@ impl Oidc {
             (Some(only), None) => only.parse::<TenantId>().map_err(|_| Refusal::Tenant)?,
             _ => return Err(Refusal::Tenant.into()),
         };
-        if !app.tenants.list().await?.contains(&tenant) {
+        if !known.list().await?.contains(&tenant) {
             return Err(Refusal::Tenant.into());
         }
         let id = subject_id(&config.issuer, subject);
@@ -181,8 +182,12 @@ impl Oidc {
         let kept = self.kept().clone();
         match (usable(&kept, now), fetched) {
             (Some(keys), _) => Ok(keys),
-            (None, Err(error)) => Err(error),
-            (None, Ok(())) => Err(Error::new(ErrorKind::Unavailable, "the keys of the OIDC issuer cannot be had now")),
+            (None, fetched) => {
+                let error = Error::new(ErrorKind::Unavailable, "the keys of the OIDC issuer cannot be had now");
+                let Err(cause) = fetched else { return Err(error) };
+                tracing::error!(error = cause.report(), "the issuer's keys cannot be fetched, and there are none");
+                Err(error.caused_by(cause))
+            }
         }
     }
 
