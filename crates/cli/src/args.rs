@@ -2,8 +2,8 @@ mod access;
 
 use std::{net::SocketAddr, path::PathBuf};
 
-use clap::{Parser, Subcommand};
 pub(crate) use access::{Admin, AuditLog, Keys};
+use clap::{Parser, Subcommand};
 use switchboard_core::{
     ids::{CategoryId, EventId, TeamId, TenantId, TicketId},
     tickets::{PriorityLevel, SyncStatus},

@@ -5,8 +5,8 @@ use std::{sync::Arc, time::Duration};
 use crate::{
     ids::{CorrelationId, DecisionId, EventId},
     ports::{
-        AuditLog, Classifier, Clock, CustomerDirectory, Desk, EventQueue, ExampleStore, Ids, KeyStore, Learner, ModelStore,
-        ServiceStatus, TenantSource, TicketStore,
+        AuditLog, Classifier, Clock, CustomerDirectory, Desk, EventQueue, ExampleStore, Ids, KeyStore, Learner,
+        ModelStore, ServiceStatus, TenantSource, TicketStore,
     },
 };
 

@@ -88,7 +88,12 @@ impl FromRequestParts<HttpState> for Caller {
                 let known = state.app().tenants.list().await?;
                 let tenant = match (wanted, known.as_slice()) {
                     (Some(wanted), known) if known.contains(&wanted) => wanted,
-                    (Some(_), _) => return Err(Problem::new(PublicCode::NotFound, "there is no such tenant; GET /session lists them")),
+                    (Some(_), _) => {
+                        return Err(Problem::new(
+                            PublicCode::NotFound,
+                            "there is no such tenant; GET /session lists them",
+                        ));
+                    }
                     (None, [only]) => only.clone(),
                     (None, _) => {
                         let detail = "name the tenant, for there is not just one; GET /session lists them";
@@ -108,7 +113,9 @@ impl FromRequestParts<HttpState> for Identity {
         let (app, sign_in) = (state.app(), &state.service.sign_in);
         if let Some(presented) = presented(&parts.headers) {
             let principal = match &sign_in.oidc {
-                Some(oidc) if looks_like_a_token(presented) => oidc.authenticate(app.tenants.as_ref(), presented).await?,
+                Some(oidc) if looks_like_a_token(presented) => {
+                    oidc.authenticate(app.tenants.as_ref(), presented).await?
+                }
                 _ => authenticate(app, &state.service.pepper, presented).await?,
             };
             if let Who::Key(id) = &principal.who {
@@ -120,9 +127,13 @@ impl FromRequestParts<HttpState> for Identity {
             let detail = "send the API key in the header x-api-key, or as Authorization: Bearer";
             return Err(Problem::new(PublicCode::Unauthorized, detail));
         };
-        let found = session::session(app.clock.as_ref(), sign_in.operator.as_ref(), &state.service.pepper, &token).await?;
+        let found =
+            session::session(app.clock.as_ref(), sign_in.operator.as_ref(), &state.service.pepper, &token).await?;
         let Some(record) = found else {
-            return Err(Problem::new(PublicCode::Unauthorized, "the session has ended; sign in again by POST /session"));
+            return Err(Problem::new(
+                PublicCode::Unauthorized,
+                "the session has ended; sign in again by POST /session",
+            ));
         };
         // A browser sends the cookie along whoever wrote the page, so a change needs a sign that the page is ours.
         if !is_safe(&parts.method) && !is_same_origin(&parts.headers) {
@@ -258,7 +269,9 @@ mod tests {
         assert!(!found(&[&format!("__Host-switchboard={token}")], false));
         assert!(!found(&[&format!("switchboard={token}; switchboard={token}")], false), "two");
         assert!(!found(&[&format!("switchboard={token}"), &format!("switchboard={token}")], false), "two");
-        for bad in ["", "switchboard=", "switchboard=AAAA", &format!("switchboard={token}A"), &format!("xswitchboard={token}")] {
+        for bad in
+            ["", "switchboard=", "switchboard=AAAA", &format!("switchboard={token}A"), &format!("xswitchboard={token}")]
+        {
             assert!(!found(&[bad], false), "{bad}");
         }
     }

@@ -78,9 +78,7 @@ impl KeyStore for SqliteStore {
             .write(move |connection| {
                 let sql = "UPDATE api_keys SET revoked_at = ?3 WHERE tenant = ?1 AND id = ?2 AND revoked_at IS NULL";
                 let named = [tenant.as_str(), key.as_str()];
-                let revoked = connection
-                    .execute(sql, params![named[0], named[1], at.as_millis()])
-                    .map_err(explain)?;
+                let revoked = connection.execute(sql, params![named[0], named[1], at.as_millis()]).map_err(explain)?;
                 if revoked > 0 {
                     return seal.append(connection, act).map(|_| true);
                 }

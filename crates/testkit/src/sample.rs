@@ -317,6 +317,7 @@ pub fn key(tenant: &str, n: u8) -> KeyRecord {
 pub fn act(action: Action, n: u8) -> NewAuditEntry {
     let actor = Actor::CommandLine { user: Label::new("ada"), uid: Some(1_000) };
     let by = By { actor, correlation_id: Some(parsed(&format!("c-{n}"))) };
-    let details = Details { name: Some(Label::new("key of \u{201c}acme\u{201d}")), count: Some(n.into()), ..Details::default() };
+    let details =
+        Details { name: Some(Label::new("key of \u{201c}acme\u{201d}")), count: Some(n.into()), ..Details::default() };
     by.did(action, Some(&parsed("acme"))).to(key("acme", n).id).with(details)
 }

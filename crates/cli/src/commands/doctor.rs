@@ -94,7 +94,9 @@ async fn check_audit_log(wired: &Wired) -> Finding {
     let what = "audit log";
     match wired.store.verify().await {
         Ok(Verdict::Whole { entries, .. }) => Finding::new(what, true, format!("whole, {entries} entries")),
-        Ok(Verdict::Broken { sequence, fault }) => Finding::new(what, false, format!("broken at entry {sequence}: {fault}")),
+        Ok(Verdict::Broken { sequence, fault }) => {
+            Finding::new(what, false, format!("broken at entry {sequence}: {fault}"))
+        }
         Err(error) => Finding::new(what, false, error.report()),
     }
 }

@@ -41,7 +41,9 @@ pub(super) async fn train(
         None => Vec::new(),
     };
     let outcome = run(&session, &wired.app, tenant, Options { force, more }).await?;
-    audit::trained(&wired.app, &operator::by(), &id, &outcome).await.map_err(|error| anyhow::anyhow!(error.report()))?;
+    audit::trained(&wired.app, &operator::by(), &id, &outcome)
+        .await
+        .map_err(|error| anyhow::anyhow!(error.report()))?;
     if session.global.json {
         output::json(&json!({
             "tenant": id, "model": outcome.record, "verdict": word(outcome.verdict), "left_out": outcome.left_out,

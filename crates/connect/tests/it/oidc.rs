@@ -61,7 +61,9 @@ impl Bench {
             jwks: None,
             tenant_claim: "tenant".to_owned(),
             role_claim: "groups".to_owned(),
-            roles: [("agents", Role::Agent), ("admins", Role::Admin)].map(|(name, role)| (name.to_owned(), role)).into(),
+            roles: [("agents", Role::Agent), ("admins", Role::Admin)]
+                .map(|(name, role)| (name.to_owned(), role))
+                .into(),
             leeway: Duration::from_secs(60),
         };
         change(&mut config, &issuer);
@@ -120,7 +122,8 @@ async fn what_a_token_says_of_itself_is_checked() {
     let key = SigningKey::p256("1");
     let bench = Bench::new(&[&key]).await;
     let now = bench.now();
-    let kind = async |name: &str, value: Value| bench.kind(&key.token(&bench.claims(|claims| claims[name] = value))).await;
+    let kind =
+        async |name: &str, value: Value| bench.kind(&key.token(&bench.claims(|claims| claims[name] = value))).await;
     assert_eq!(kind("exp", json!(now - 59)).await, None, "within the leeway");
     assert_eq!(kind("exp", json!(now - 60)).await, REFUSED, "expired");
     assert_eq!(kind("exp", Value::Null).await, REFUSED, "without an end");
@@ -196,7 +199,8 @@ async fn any_changed_character_of_a_token_refuses_it() {
                 }
             }
         }
-        for changed in [format!("{token}A"), format!("{token}="), format!("{token}."), format!(" {token}"), token.repeat(2)]
+        for changed in
+            [format!("{token}A"), format!("{token}="), format!("{token}."), format!(" {token}"), token.repeat(2)]
         {
             assert!(bench.kind(&changed).await.is_some(), "{changed}");
         }
@@ -310,11 +314,16 @@ async fn the_address_of_the_keys_may_be_named() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_issuer_that_may_not_be_called_is_the_operators_trouble_and_not_the_callers() {
     let key = SigningKey::ed25519("1");
-    let elsewhere = |config: &mut OidcConfig, _: &IssuerDouble| config.jwks = Url::parse("http://127.0.0.1:9/keys").ok();
+    let elsewhere =
+        |config: &mut OidcConfig, _: &IssuerDouble| config.jwks = Url::parse("http://127.0.0.1:9/keys").ok();
     let bench = Bench::with(&[&key], elsewhere).await;
     let error = bench.check(&key.token(&bench.good())).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unavailable);
-    assert!(!error.to_string().contains("127.0.0.1") && error.report().contains("outbound.allow_hosts"), "{}", error.report());
+    assert!(
+        !error.to_string().contains("127.0.0.1") && error.report().contains("outbound.allow_hosts"),
+        "{}",
+        error.report()
+    );
 }
 
 #[test]
@@ -336,7 +345,8 @@ fn settings_that_let_anybody_in_are_refused() {
         ("oidc.roles", |config| config.roles.clear()),
         ("oidc.leeway_seconds", |config| config.leeway = Duration::from_secs(301)),
     ];
-    let made = |config: OidcConfig| Oidc::new(config, Arc::new(HttpIssuer::new(outbound(&[]))), Arc::new(FixedClock::new()));
+    let made =
+        |config: OidcConfig| Oidc::new(config, Arc::new(HttpIssuer::new(outbound(&[]))), Arc::new(FixedClock::new()));
     assert!(made(good.clone()).is_ok());
     for (setting, change) in wrong {
         let mut config = good.clone();

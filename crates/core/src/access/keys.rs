@@ -57,7 +57,13 @@ impl Wish {
 
 /// Makes a key for the tenant of `scope`. The key's text is to be shown once and is kept nowhere. The wish has no
 /// [`Wish::mistakes`].
-pub async fn create(app: &App, pepper: &Pepper, scope: &TenantScope, by: &By, wish: Wish) -> Result<(ApiKey, KeyRecord)> {
+pub async fn create(
+    app: &App,
+    pepper: &Pepper,
+    scope: &TenantScope,
+    by: &By,
+    wish: Wish,
+) -> Result<(ApiKey, KeyRecord)> {
     let Wish { name, scopes, expires_at } = wish;
     let (key, record) = fresh(app, pepper, scope, name, scopes, expires_at);
     let details = Details { expires_at, ..about(&record) };

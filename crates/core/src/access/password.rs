@@ -47,7 +47,8 @@ impl PasswordHash {
     pub fn of(password: &SecretString, ids: &dyn Ids) -> Result<Self> {
         let text = password.expose_secret();
         if text.chars().count() < PASSWORD_CHARS_LEAST {
-            let message = format!("the password must have at least {PASSWORD_CHARS_LEAST} characters; a phrase is fine");
+            let message =
+                format!("the password must have at least {PASSWORD_CHARS_LEAST} characters; a phrase is fine");
             return Err(Error::new(ErrorKind::Invalid, message));
         }
         if text.len() > PASSWORD_BYTES_MOST {
@@ -82,9 +83,7 @@ impl PasswordHash {
         let params = Params::new(self.memory_kib, self.passes, self.lanes, Some(32)).map_err(|_| failed())?;
         let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
         let mut hash = [0; 32];
-        argon2
-            .hash_password_into(password.expose_secret().as_bytes(), &self.salt, &mut hash)
-            .map_err(|_| failed())?;
+        argon2.hash_password_into(password.expose_secret().as_bytes(), &self.salt, &mut hash).map_err(|_| failed())?;
         Ok(hash)
     }
 }

@@ -39,8 +39,7 @@ impl Role {
             Self::Lead => &[Scope::TicketsWrite, Scope::AuditRead],
             Self::Admin => &[Scope::KeysManage],
         };
-        let mut scopes: Vec<_> =
-            Self::ALL.iter().filter(|role| **role < self).flat_map(|role| role.scopes()).collect();
+        let mut scopes: Vec<_> = Self::ALL.iter().filter(|role| **role < self).flat_map(|role| role.scopes()).collect();
         scopes.extend(of_its_own);
         scopes.sort_by_key(|scope| Scope::ALL.iter().position(|one| one == scope));
         scopes.dedup();

@@ -8,7 +8,7 @@ use secrecy::{ExposeSecret, SecretBox, SecretString};
 use super::{
     Pepper, Principal, Role, Scope, Who,
     audit::{Action, Actor, By, Details, Label, NewAuditEntry, Outcome},
-    lockout::{Attempt, Lockout, Locked},
+    lockout::{Attempt, Locked, Lockout},
     password::PasswordHash,
 };
 use crate::{

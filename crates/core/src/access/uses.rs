@@ -80,7 +80,13 @@ impl Uses {
 
     /// Writes what is due: each key and session at most once in [`limits::USE_NOTED_EVERY`], or with `all` everything, as at
     /// the end of the process. `now` is monotonic. What fails is not tried again before the next use.
-    pub async fn write(&self, keys: &dyn KeyStore, operator: &dyn OperatorStore, now: Duration, all: bool) -> Result<()> {
+    pub async fn write(
+        &self,
+        keys: &dyn KeyStore,
+        operator: &dyn OperatorStore,
+        now: Duration,
+        all: bool,
+    ) -> Result<()> {
         let due = self.keys.take(now, all);
         if !due.is_empty() {
             keys.record_uses(due).await?;

@@ -18,5 +18,8 @@ pub async fn trained(app: &App, by: &By, tenant: &TenantId, outcome: &Outcome) -
         ..Details::default()
     };
     let outcome = if is_in_force { audit::Outcome::Done } else { audit::Outcome::Refused };
-    app.audit.append(by.did(Action::ModelTrain, Some(tenant)).to(version).with(details).came_to(outcome)).await.map(drop)
+    app.audit
+        .append(by.did(Action::ModelTrain, Some(tenant)).to(version).with(details).came_to(outcome))
+        .await
+        .map(drop)
 }

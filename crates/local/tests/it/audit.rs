@@ -72,7 +72,11 @@ async fn every_flipped_byte_of_every_entry_is_found() {
                 let mut changed = kept.clone();
                 changed[at] ^= 1 << (at % 8);
                 intruder.execute(&write, rusqlite::params![sequence as i64, changed]).unwrap();
-                assert_eq!(bench.fault().await, Some((sequence, Fault::Changed)), "byte {at} of {column} of {sequence}");
+                assert_eq!(
+                    bench.fault().await,
+                    Some((sequence, Fault::Changed)),
+                    "byte {at} of {column} of {sequence}"
+                );
                 flipped += 1;
             }
             intruder.execute(&write, rusqlite::params![sequence as i64, kept]).unwrap();

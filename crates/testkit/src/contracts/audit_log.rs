@@ -125,7 +125,11 @@ async fn a_tenant_sees_its_own_entries_alone(bench: Bench) {
     let (acme, globex) = (sample::scope("acme"), sample::scope("globex"));
     expect_eq("acme's entries", bench.numbers(Some(&acme), AuditFilter::default(), 10).await, vec![1]);
     expect_eq("globex's entries", bench.numbers(Some(&globex), AuditFilter::default(), 10).await, vec![2]);
-    expect_eq("another's entries", bench.numbers(Some(&sample::scope("acm")), AuditFilter::default(), 10).await, vec![]);
+    expect_eq(
+        "another's entries",
+        bench.numbers(Some(&sample::scope("acm")), AuditFilter::default(), 10).await,
+        vec![],
+    );
 }
 
 async fn a_log_as_it_was_written_is_whole(bench: Bench) {

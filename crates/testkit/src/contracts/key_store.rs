@@ -3,7 +3,10 @@
 use std::{ops::Deref, sync::Arc, time::Duration};
 
 use switchboard_core::{
-    access::{Scope, audit::{Action, NewAuditEntry}},
+    access::{
+        Scope,
+        audit::{Action, NewAuditEntry},
+    },
     error::ErrorKind,
     ids::KeyId,
     ports::{AuditFilter, AuditLog, KeyRecord, KeyStore, TenantScope},
@@ -232,7 +235,11 @@ async fn what_cannot_be_rotated_stays_as_it_is(bench: Bench) {
     let new = sample::key("globex", 3);
     expect_eq("rotating another tenant's key", bench.rotate(&bench.globex, &old, end, &new).await, false);
     let absent = sample::key("acme", 9);
-    expect_eq("rotating what is not there", bench.rotate(&bench.acme, &absent, end, &sample::key("acme", 4)).await, false);
+    expect_eq(
+        "rotating what is not there",
+        bench.rotate(&bench.acme, &absent, end, &sample::key("acme", 4)).await,
+        false,
+    );
     let taken = bench.keys.rotate_key(&bench.acme, &old.id, end, there.clone(), created()).await;
     expect_kind("rotate_key to an id that is there", taken, ErrorKind::Conflict);
     expect_eq("acme's keys", bench.list(&bench.acme).await, vec![there, old.clone()]);

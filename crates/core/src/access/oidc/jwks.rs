@@ -77,9 +77,12 @@ impl Discovered {
         let found: Discovery = serde_json::from_slice(bytes)
             .map_err(|_| BadDocument("its discovery document has not the fields `issuer` and `jwks_uri`"))?;
         if found.issuer != issuer {
-            return Err(BadDocument("its discovery document is of another issuer; write oidc.issuer exactly as it does"));
+            return Err(BadDocument(
+                "its discovery document is of another issuer; write oidc.issuer exactly as it does",
+            ));
         }
-        let jwks = Url::parse(&found.jwks_uri).map_err(|_| BadDocument("its discovery document's `jwks_uri` is no URL"))?;
+        let jwks =
+            Url::parse(&found.jwks_uri).map_err(|_| BadDocument("its discovery document's `jwks_uri` is no URL"))?;
         Ok(Self { jwks })
     }
 }
@@ -188,7 +191,10 @@ mod tests {
             ("for encryption", format!(r#"{{"kty":"OKP","crv":"Ed25519","kid":"bad","use":"enc","x":"{x}"}}"#)),
             ("of other use", format!(r#"{{"kty":"OKP","crv":"Ed25519","kid":"bad","key_ops":["sign"],"x":"{x}"}}"#)),
             ("symmetric", format!(r#"{{"kty":"oct","kid":"bad","k":"{x}"}}"#)),
-            ("symmetric by its algorithm", format!(r#"{{"kty":"OKP","crv":"Ed25519","kid":"bad","alg":"HS256","x":"{x}"}}"#)),
+            (
+                "symmetric by its algorithm",
+                format!(r#"{{"kty":"OKP","crv":"Ed25519","kid":"bad","alg":"HS256","x":"{x}"}}"#),
+            ),
             ("without an id", format!(r#"{{"kty":"OKP","crv":"Ed25519","x":"{x}"}}"#)),
             ("with an empty id", format!(r#"{{"kty":"OKP","crv":"Ed25519","kid":"","x":"{x}"}}"#)),
             ("too short", r#"{"kty":"OKP","crv":"Ed25519","kid":"bad","x":"AAAA"}"#.to_owned()),
@@ -210,6 +216,8 @@ mod tests {
         for issuer in ["https://id.example/", "https://evil.example"] {
             assert!(Discovered::read(document, issuer).is_err(), "{issuer}");
         }
-        assert!(Discovered::read(br#"{"issuer":"https://id.example","jwks_uri":"/keys"}"#, "https://id.example").is_err());
+        assert!(
+            Discovered::read(br#"{"issuer":"https://id.example","jwks_uri":"/keys"}"#, "https://id.example").is_err()
+        );
     }
 }

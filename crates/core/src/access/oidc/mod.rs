@@ -84,12 +84,15 @@ impl Oidc {
     /// For this issuer, whose documents come from `documents`. `Invalid` names the setting that is wrong.
     pub fn new(config: OidcConfig, documents: Arc<dyn IssuerDocuments>, clock: Arc<dyn Clock>) -> Result<Self> {
         let wrong = |message: &'static str| Err(Error::new(ErrorKind::Invalid, message));
-        if !Url::parse(&config.issuer).is_ok_and(|url| url.has_host() && url.query().is_none() && url.fragment().is_none())
+        if !Url::parse(&config.issuer)
+            .is_ok_and(|url| url.has_host() && url.query().is_none() && url.fragment().is_none())
         {
             return wrong("oidc.issuer: must be a URL without query, such as https://login.example.com");
         }
         if config.audience.is_empty() {
-            return wrong("oidc.audience: must name what the tokens are for, or those for other programs would be taken");
+            return wrong(
+                "oidc.audience: must name what the tokens are for, or those for other programs would be taken",
+            );
         }
         if config.tenant_claim.is_empty() || config.role_claim.is_empty() {
             return wrong("oidc.tenant_claim and oidc.role_claim: must name claims");
@@ -193,9 +196,8 @@ impl Oidc {
 
     /// Fetches the keys, if they were not asked for a moment ago. One call at a time: the others wait for it.
     async fn fetch(&self, now: Duration) -> Result<()> {
-        let may_ask = |kept: &Kept| {
-            kept.asked_at.is_none_or(|asked| now.saturating_sub(asked) >= limits::ISSUER_ASKED_EVERY)
-        };
+        let may_ask =
+            |kept: &Kept| kept.asked_at.is_none_or(|asked| now.saturating_sub(asked) >= limits::ISSUER_ASKED_EVERY);
         if !may_ask(&self.kept()) {
             // Somebody may be fetching just now: what that brings is good for this caller, too.
             drop(self.fetching.lock().await);
@@ -233,12 +235,11 @@ impl Oidc {
     }
 }
 
-fn read<T: Closed>(
-    document: &Untrusted<Vec<u8>>,
-    read: impl FnOnce(&[u8]) -> Result<T, BadDocument>,
-) -> Result<T> {
+fn read<T: Closed>(document: &Untrusted<Vec<u8>>, read: impl FnOnce(&[u8]) -> Result<T, BadDocument>) -> Result<T> {
     let outcome = document.read_as(|bytes| read(bytes));
-    outcome.map_err(|bad| Error::new(ErrorKind::Unavailable, "the OIDC issuer answered something unexpected").caused_by(bad))
+    outcome.map_err(|bad| {
+        Error::new(ErrorKind::Unavailable, "the OIDC issuer answered something unexpected").caused_by(bad)
+    })
 }
 
 /// The same for the same person, and no name: subjects may be e-mail addresses.

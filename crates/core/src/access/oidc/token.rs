@@ -271,9 +271,7 @@ mod tests {
 
     #[test]
     fn what_is_no_token_of_the_list_is_refused_before_its_claims_are_read() {
-        let token = |header: Value| {
-            format!("{}.e30.AAAA", URL_SAFE_NO_PAD.encode(header.to_string()))
-        };
+        let token = |header: Value| format!("{}.e30.AAAA", URL_SAFE_NO_PAD.encode(header.to_string()));
         let refused = |text: &str| Token::parse(text).err();
         assert!(refused(&token(json!({"alg": "ES256", "kid": "1", "typ": "jwt"}))).is_none());
         for name in ["none", "None", "NONE", "HS256", "HS384", "HS512", "es256", "ES256K", "ES512", "dir", ""] {
@@ -290,7 +288,17 @@ mod tests {
             assert_eq!(refused(&token(header.clone())), Some(Refusal::Malformed), "{header}");
         }
         let good = token(json!({"alg": "ES256", "kid": "1"}));
-        for text in ["", ".", "..", "...", "a.b.c", &format!("{good}."), &format!(".{good}"), &format!("{good}="), &"a".repeat(20_000)] {
+        for text in [
+            "",
+            ".",
+            "..",
+            "...",
+            "a.b.c",
+            &format!("{good}."),
+            &format!(".{good}"),
+            &format!("{good}="),
+            &"a".repeat(20_000),
+        ] {
             assert_eq!(refused(text), Some(Refusal::Malformed), "{text}");
         }
     }
