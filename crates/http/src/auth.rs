@@ -85,20 +85,20 @@ impl FromRequestParts<HttpState> for Caller {
                 _ => Ok(Self(principal)),
             },
             Identity::Session(record) => {
-                let known = state.app().tenants.list().await?;
-                let tenant = match (wanted, known.as_slice()) {
-                    (Some(wanted), known) if known.contains(&wanted) => wanted,
-                    (Some(_), _) => {
-                        return Err(Problem::new(
-                            PublicCode::NotFound,
-                            "there is no such tenant; GET /session lists them",
-                        ));
+                let tenants = &state.app().tenants;
+                let tenant = match wanted {
+                    Some(wanted) if matches!(tenants.tenant(&wanted).await, Ok(None)) => {
+                        let detail = "there is no such tenant; GET /session lists them";
+                        return Err(Problem::new(PublicCode::NotFound, detail));
                     }
-                    (None, [only]) => only.clone(),
-                    (None, _) => {
-                        let detail = "name the tenant, for there is not just one; GET /session lists them";
-                        return Err(Problem::invalid_parameter(TENANT_HEADER, detail));
-                    }
+                    Some(wanted) => wanted,
+                    None => match <[TenantId; 1]>::try_from(tenants.list().await?) {
+                        Ok([only]) => only,
+                        Err(_) => {
+                            let detail = "name the tenant, for there is not just one; GET /session lists them";
+                            return Err(Problem::invalid_parameter(TENANT_HEADER, detail));
+                        }
+                    },
                 };
                 Ok(Self(session::principal(&record, tenant)))
             }

@@ -39,36 +39,34 @@ async fn list(session: &Session, wired: &Wired, since: Option<Timestamp>, limit:
         return Ok(ExitCode::SUCCESS);
     }
     let rows = entries.into_iter().map(|entry| {
-        let outcome = match entry.outcome {
-            Outcome::Done => "",
-            Outcome::Refused => "refused",
-            Outcome::Failed => "failed",
-        };
         vec![
             entry.sequence.to_string(),
             entry.at.to_string(),
             entry.actor.to_string(),
             entry.action.to_string(),
             entry.tenant.as_ref().map(ToString::to_string).unwrap_or_default(),
-            entry.target.as_ref().map(ToString::to_string).unwrap_or_default(),
-            outcome.to_owned(),
-            details(&entry),
+            what(&entry),
         ]
     });
-    let headers = ["number", "at", "who", "act", "tenant", "what", "", "more"];
+    let headers = ["number", "at", "who", "act", "tenant", "what"];
     output::table(&headers, rows.collect(), "no acts");
     Ok(ExitCode::SUCCESS)
 }
 
-/// The details in one line; `--json` has them as they are.
-fn details(entry: &AuditEntry) -> String {
-    let value = serde_json::to_value(&entry.details).unwrap_or_default();
-    let fields = value.as_object().into_iter().flatten();
-    let shown = fields.map(|(name, value)| match value.as_str() {
+/// Target, outcome and details in one line; `--json` has them as they are.
+fn what(entry: &AuditEntry) -> String {
+    let target = entry.target.as_ref().map(ToString::to_string);
+    let outcome = match entry.outcome {
+        Outcome::Done => None,
+        Outcome::Refused => Some("refused".to_owned()),
+        Outcome::Failed => Some("failed".to_owned()),
+    };
+    let details = serde_json::to_value(&entry.details).unwrap_or_default();
+    let details = details.as_object().into_iter().flatten().map(|(name, value)| match value.as_str() {
         Some(text) => format!("{name} {text}"),
         None => format!("{name} {value}"),
     });
-    shown.collect::<Vec<_>>().join("; ")
+    target.into_iter().chain(outcome).chain(details).collect::<Vec<_>>().join("; ")
 }
 
 async fn verify(session: &Session, wired: &Wired) -> Result<ExitCode> {

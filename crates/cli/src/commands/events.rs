@@ -54,13 +54,12 @@ pub(super) async fn run(session: Session, command: Events) -> Result<ExitCode> {
 
 /// Which events, in the words of the options.
 fn act(scope: &TenantScope, which: &EventSelection) -> NewAuditEntry {
-    let EventSelection { since, until, detail_type, ticket, limit } = which;
+    let EventSelection { since, until, detail_type, ticket, limit: _ } = which;
     let time = |time: &Option<Timestamp>| time.map(|time| Label::new(&time.to_string()));
     let details = Details {
         name: detail_type.as_deref().map(Label::new),
         from: time(since),
         to: time(until),
-        count: Some((*limit).into()),
         ..Details::default()
     };
     let act = operator::by().did(Action::EventReplay, Some(scope.tenant())).with(details);

@@ -3,7 +3,9 @@ use std::{path::PathBuf, process::ExitCode};
 use anyhow::{Context, Result, anyhow};
 use serde_json::json;
 use switchboard_core::{
-    access::audit::{Action, Details, Label},
+    access::audit::{Action, Details, Label, Outcome},
+    app::App,
+    ids::TenantId,
     ports::{Added, Example, ExampleStore, TenantScope},
     tenants::Tenant,
 };
@@ -35,14 +37,25 @@ pub(super) async fn import(
     // Checked before anything is read.
     Labels::new(&tenant, &columns.map)?;
     let reading = tokio::task::spawn_blocking(move || read(&tenant, file, format, &columns, quiet, now, send));
-    let mut added = Added::default();
+    let (mut added, mut stored) = (Added::default(), anyhow::Ok(()));
     while let Some(batch) = batches.recv().await {
-        let more = wired.store.add(&scope, batch).await?;
-        added.new += more.new;
-        added.replaced += more.replaced;
-        added.kept += more.kept;
+        match wired.store.add(&scope, batch).await {
+            Ok(more) => {
+                added.new += more.new;
+                added.replaced += more.replaced;
+                added.kept += more.kept;
+            }
+            Err(error) => {
+                stored = Err(error.into());
+                break;
+            }
+        }
     }
-    let (report, left_out) = reading.await.context("reading died")??;
+    drop(batches);
+    let read = reading.await.context("reading died").and_then(|read| read);
+    let read = stored.and(read);
+    note(&wired.app, &id, file_name.as_deref(), &added, read.is_ok()).await?;
+    let (report, left_out) = read?;
     if session.global.json {
         output::json(&json!({
             "tenant": id, "file": report, "new": added.new, "replaced": added.replaced,
@@ -55,13 +68,18 @@ pub(super) async fn import(
         );
         println!("A running server learns from them by itself; `switchboard train --tenant {id}` does so now.");
     }
-    // Batches were stored as they were read; the entry says how many came in.
-    let source = file_name.as_deref().map(Label::new);
-    let details = Details { count: Some(added.new + added.replaced), source, ..Details::default() };
-    let act = operator::by().did(Action::HistoryImport, Some(&id)).with(details);
-    wired.app.audit.append(act).await?;
     let is_whole = left_out == 0 && report.skipped.is_empty();
     Ok(if is_whole { ExitCode::SUCCESS } else { ExitCode::from(IN_PART) })
+}
+
+/// Batches were stored as they were read, so the entry says how many came in, also when the file broke off.
+async fn note(app: &App, tenant: &TenantId, file: Option<&str>, added: &Added, is_done: bool) -> Result<()> {
+    let count = Some(added.new + added.replaced);
+    let details = Details { count, source: file.map(Label::new), ..Details::default() };
+    let outcome = if is_done { Outcome::Done } else { Outcome::Failed };
+    let act = operator::by().did(Action::HistoryImport, Some(tenant)).with(details).came_to(outcome);
+    app.audit.append(act).await?;
+    Ok(())
 }
 
 type Read = (switchboard_knowledge::dataset::ReadReport, u64);

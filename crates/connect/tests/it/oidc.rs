@@ -22,6 +22,7 @@ use switchboard_core::{
 use switchboard_testkit::{
     contracts::{self, issuer_documents::Published},
     doubles::{Fault, IssuerDouble, Server, SigningKey},
+    sample,
     world::FixedClock,
 };
 use url::Url;
@@ -33,8 +34,10 @@ struct Two;
 
 #[async_trait]
 impl TenantSource for Two {
-    async fn tenant(&self, _id: &TenantId) -> Result<Option<Arc<Tenant>>> {
-        Ok(None)
+    async fn tenant(&self, id: &TenantId) -> Result<Option<Arc<Tenant>>> {
+        let is_known = self.list().await?.contains(id);
+        let tenant = || sample::tenant_with(|config| config["tenant_id"] = json!(id));
+        Ok(is_known.then(|| Arc::new(tenant())))
     }
 
     async fn list(&self) -> Result<Vec<TenantId>> {

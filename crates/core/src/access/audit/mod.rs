@@ -157,8 +157,8 @@ impl fmt::Display for Actor {
             Self::Key { id } => write!(f, "key {id}"),
             Self::Session { id } => write!(f, "session {id}"),
             Self::Subject { id } => write!(f, "person {id}"),
-            Self::CommandLine { user, uid: Some(uid) } => write!(f, "{user} ({uid}) at the command line"),
-            Self::CommandLine { user, uid: None } => write!(f, "{user} at the command line"),
+            Self::CommandLine { user, uid: Some(uid) } => write!(f, "cli {user} ({uid})"),
+            Self::CommandLine { user, uid: None } => write!(f, "cli {user}"),
             Self::System => f.write_str("the server"),
             Self::Unknown { address } => write!(f, "somebody at {address}"),
         }
