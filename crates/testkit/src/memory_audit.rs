@@ -69,7 +69,7 @@ impl AuditLog for MemoryAudit {
 mod tests {
     use super::*;
     use crate::{
-        contracts::{self, UnderTest, audit_log::Log},
+        contracts::{self, UnderTest, access::audit_log::Log},
         world::FixedClock,
     };
 

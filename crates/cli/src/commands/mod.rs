@@ -1,14 +1,12 @@
 //! One file a command.
 
-mod admin;
+mod access;
 mod audit;
-mod audit_log;
 mod dlq;
 mod doctor;
 mod eval;
 mod events;
 mod import;
-mod keys;
 mod models;
 mod replay;
 mod reviews;
@@ -78,9 +76,9 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
             Command::Reviews(reviews) => reviews::run(context, reviews).await,
             Command::Dlq(command) => dlq::run(context, command).await,
             Command::Events(command) => events::run(context, command).await,
-            Command::Keys(command) => keys::run(context, command).await,
-            Command::Admin(command) => admin::run(context, command).await,
-            Command::AuditLog(command) => audit_log::run(context, command).await,
+            Command::Keys(command) => access::keys::run(context, command).await,
+            Command::Admin(command) => access::admin::run(context, command).await,
+            Command::AuditLog(command) => access::audit_log::run(context, command).await,
             Command::Tenants(command) => tenants::run(context, command).await,
             Command::Train { tickets, columns, force } => train::train(context, tickets, columns, force).await,
             Command::Import { file, from, columns } => import::import(context, file, from, columns).await,

@@ -20,7 +20,7 @@ use switchboard_core::{
     tenants::Tenant,
 };
 use switchboard_testkit::{
-    contracts::{self, issuer_documents::Published},
+    contracts::{self, access::issuer_documents::Published},
     doubles::{Fault, IssuerDouble, Server, SigningKey},
     sample,
     world::FixedClock,

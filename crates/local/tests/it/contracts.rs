@@ -12,8 +12,12 @@ use switchboard_local::{
 };
 use switchboard_testkit::{
     contracts::{
-        self, Stores, UnderTest, audit_log::Log, desk::Observed, key_store::Keys, operator_store::Operator,
-        secrets::Operated, tenant_source::TenantFile,
+        self, Stores, UnderTest,
+        access::{audit_log::Log, operator_store::Operator},
+        desk::Observed,
+        key_store::Keys,
+        secrets::Operated,
+        tenant_source::TenantFile,
     },
     sample,
     world::FixedClock,

@@ -5,7 +5,7 @@
 //! came to, and then fails with the name, the expectation and the finding of every check that the adapter broke. It is
 //! called on a tokio runtime with its time not paused: that is the guard against a check that hangs.
 
-pub mod audit_log;
+pub mod access;
 mod bench;
 pub mod classifier;
 pub mod clock;
@@ -16,11 +16,9 @@ pub mod event_queue;
 pub mod example_store;
 mod expect;
 pub mod ids;
-pub mod issuer_documents;
 pub mod kept_customers;
 pub mod key_store;
 pub mod model_store;
-pub mod operator_store;
 pub mod secrets;
 pub mod service_status;
 pub mod tenant_source;
@@ -42,7 +40,7 @@ use switchboard_core::ports::{EventQueue, ExampleStore, TicketStore};
 
 use crate::world::FixedClock;
 
-pub use audit_log::audit_log;
+pub use access::{audit_log::audit_log, issuer_documents::issuer_documents, operator_store::operator_store};
 pub use classifier::classifier;
 pub use clock::clock;
 pub use customer_directory::customer_directory;
@@ -50,11 +48,9 @@ pub use customer_store::customer_store;
 pub use event_queue::event_queue;
 pub use example_store::example_store;
 pub use ids::ids;
-pub use issuer_documents::issuer_documents;
 pub use kept_customers::kept_customers;
 pub use key_store::key_store;
 pub use model_store::model_store;
-pub use operator_store::operator_store;
 pub use secrets::secrets;
 pub use service_status::service_status;
 pub use tenant_source::tenant_source;

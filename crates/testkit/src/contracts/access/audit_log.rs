@@ -7,7 +7,7 @@ use switchboard_core::{
     ports::{AuditFilter, AuditLog, Clock, TenantScope},
 };
 
-use super::{
+use crate::contracts::{
     UnderTest,
     expect::{expect, expect_eq, expect_ok},
     run_checks,

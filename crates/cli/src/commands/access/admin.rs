@@ -14,10 +14,9 @@ use switchboard_core::{
     ports::OperatorStore,
 };
 
-use super::Session;
-use crate::{args::Admin, operator, output};
+use crate::{args::Admin, commands::Session, operator, output};
 
-pub(super) async fn run(session: Session, command: Admin) -> Result<ExitCode> {
+pub(in crate::commands) async fn run(session: Session, command: Admin) -> Result<ExitCode> {
     let Admin::SetPassword = command;
     let wired = session.open()?;
     let password = tokio::task::spawn_blocking(read_password).await.context("the password cannot be read")??;

@@ -5,7 +5,7 @@ use std::{ops::Deref, sync::Arc};
 use switchboard_core::{error::ErrorKind, limits, ports::IssuerDocuments};
 use url::Url;
 
-use super::{
+use crate::contracts::{
     expect::{expect, expect_eq, expect_kind, expect_ok},
     run_checks,
 };

@@ -13,7 +13,7 @@ use switchboard_core::{
     ports::{AuditFilter, AuditLog, Clock, OperatorStore},
 };
 
-use super::{
+use crate::contracts::{
     UnderTest,
     expect::{expect_eq, expect_ok},
     run_checks,

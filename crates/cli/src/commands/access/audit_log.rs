@@ -8,10 +8,14 @@ use switchboard_core::{
     time::Timestamp,
 };
 
-use super::{IN_PART, Session};
-use crate::{args::AuditLog, output, wire::Wired};
+use crate::{
+    args::AuditLog,
+    commands::{IN_PART, Session},
+    output,
+    wire::Wired,
+};
 
-pub(super) async fn run(session: Session, command: AuditLog) -> Result<ExitCode> {
+pub(in crate::commands) async fn run(session: Session, command: AuditLog) -> Result<ExitCode> {
     let wired = session.open()?;
     match command {
         AuditLog::List { since, limit } => list(&session, &wired, since, limit).await,

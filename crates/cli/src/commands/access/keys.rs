@@ -14,10 +14,9 @@ use switchboard_core::{
     time::Timestamp,
 };
 
-use super::Session;
-use crate::{args::Keys, operator, output, wire::Wired};
+use crate::{args::Keys, commands::Session, operator, output, wire::Wired};
 
-pub(super) async fn run(session: Session, command: Keys) -> Result<ExitCode> {
+pub(in crate::commands) async fn run(session: Session, command: Keys) -> Result<ExitCode> {
     let wired = session.open()?;
     let scope = session.scope(wired.tenants.as_ref()).await?;
     match command {
