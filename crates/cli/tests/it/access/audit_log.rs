@@ -51,7 +51,7 @@ async fn every_administrative_act_leaves_one_entry() {
     let id = |n: usize| letters[n]["event_id"].as_str().unwrap();
     home.ok(&["dlq", "drop", id(0)]);
     home.ok(&["dlq", "replay", id(1)]);
-    assert_eq!(home.run(&["dlq", "replay", id(0)]).code, Some(3), "it is gone");
+    assert_eq!(home.run(&["dlq", "replay", id(1)]).code, Some(3), "it is no dead letter any more");
     api.wait_idle(SOON).await;
     home.ok(&["events", "replay", "--type", "TicketReceived"]);
     let history = home.beside("history.csv");
