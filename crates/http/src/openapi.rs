@@ -1,7 +1,7 @@
 use utoipa::{
     Modify, OpenApi,
     openapi::{
-        ObjectBuilder, OpenApi as Document, Required, Type,
+        ContentBuilder, ObjectBuilder, OpenApi as Document, Ref, Required, ResponseBuilder, Type,
         path::{ParameterBuilder, ParameterIn},
         security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme},
     },
@@ -68,6 +68,17 @@ pub(crate) fn with_sessions(mut document: Document) -> Document {
                 .schema(Some(ObjectBuilder::new().schema_type(Type::String)))
                 .build();
             operation.parameters.get_or_insert_default().push(tenant.into());
+            for (status, description) in [
+                ("400", "The header `x-switchboard-tenant` is not valid, or missing where a session has to choose."),
+                ("404", "A session chose a tenant that is not there."),
+            ] {
+                let problem = ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build();
+                let response = ResponseBuilder::new()
+                    .description(description)
+                    .content("application/problem+json", problem)
+                    .build();
+                operation.responses.responses.entry(status.to_owned()).or_insert_with(|| response.into());
+            }
         }
     }
     document
