@@ -1,7 +1,7 @@
 use utoipa::{
     Modify, OpenApi,
     openapi::{
-        ContentBuilder, ObjectBuilder, OpenApi as Document, Ref, Required, ResponseBuilder, Type,
+        ContentBuilder, ObjectBuilder, OpenApi as Document, Ref, RefOr, Required, ResponseBuilder, Type,
         path::{ParameterBuilder, ParameterIn},
         security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme},
     },
@@ -77,7 +77,7 @@ pub(crate) fn with_sessions(mut document: Document) -> Document {
                     .description(description)
                     .content("application/problem+json", problem)
                     .build();
-                operation.responses.responses.entry(status.to_owned()).or_insert_with(|| response.into());
+                operation.responses.responses.entry(status.to_owned()).or_insert(RefOr::T(response));
             }
         }
     }
