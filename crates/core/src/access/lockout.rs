@@ -16,6 +16,7 @@ use crate::limits;
 /// other; the right password takes the count of its address back. An IPv6 address counts with all others of its /64, which
 /// is what one household or machine has. Memory is bounded: of very many addresses the longest silent ones are forgotten,
 /// and the count of all together still holds.
+#[derive(Default)]
 pub struct Lockout(Mutex<State>);
 
 #[derive(Default)]
@@ -55,12 +56,6 @@ impl Attempt {
     /// How many attempts of the same address went wrong before.
     pub fn failures_before(&self) -> u64 {
         self.before
-    }
-}
-
-impl Default for Lockout {
-    fn default() -> Self {
-        Self(Mutex::default())
     }
 }
 

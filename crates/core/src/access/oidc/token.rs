@@ -147,7 +147,7 @@ impl Claims {
         let now = now.as_millis() as f64 / 1e3;
         let leeway = leeway.as_secs_f64();
         // A time that is there and is no number refuses the token, as a missing end does.
-        if !(self.time("exp", Refusal::Expired)?.ok_or(Refusal::Expired)? + leeway > now) {
+        if self.time("exp", Refusal::Expired)?.ok_or(Refusal::Expired)? + leeway <= now {
             return Err(Refusal::Expired);
         }
         for name in ["nbf", "iat"] {
