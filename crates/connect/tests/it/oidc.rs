@@ -329,6 +329,8 @@ async fn an_issuer_that_may_not_be_called_is_the_operators_trouble_and_not_the_c
     );
 }
 
+type Change = fn(&mut OidcConfig);
+
 #[test]
 fn settings_that_let_anybody_in_are_refused() {
     let good = OidcConfig {
@@ -340,7 +342,7 @@ fn settings_that_let_anybody_in_are_refused() {
         roles: [("agents".to_owned(), Role::Agent)].into(),
         leeway: Duration::from_secs(60),
     };
-    let wrong: [(&str, fn(&mut OidcConfig)); 6] = [
+    let wrong: [(&str, Change); 6] = [
         ("oidc.issuer", |config| config.issuer = "id.example".to_owned()),
         ("oidc.issuer", |config| config.issuer = "https://id.example?x=1".to_owned()),
         ("oidc.audience", |config| config.audience = String::new()),
