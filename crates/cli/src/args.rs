@@ -1,13 +1,14 @@
+mod access;
 mod effects;
 mod keeping;
 
 use std::{net::SocketAddr, path::PathBuf};
 
+pub(crate) use access::{Admin, AuditLog, Keys};
 use clap::{Parser, Subcommand};
 pub(crate) use effects::{Effects, ResolutionArgs};
 use switchboard_core::{
-    access::Scope,
-    ids::{CategoryId, EventId, KeyId, TeamId, TenantId, TicketId},
+    ids::{CategoryId, EventId, TeamId, TenantId, TicketId},
     tickets::{PriorityLevel, SyncStatus},
     time::Timestamp,
 };
@@ -86,9 +87,15 @@ pub(crate) enum Command {
     /// Read and replay the archive of the last seven days.
     #[command(subcommand)]
     Events(Events),
-    /// Make and revoke API keys.
+    /// Make, rotate and revoke API keys.
     #[command(subcommand)]
     Keys(Keys),
+    /// Look after the operator's password.
+    #[command(subcommand)]
+    Admin(Admin),
+    /// Read and check the record of administrative acts.
+    #[command(subcommand)]
+    AuditLog(AuditLog),
     /// Look at tenants, and remove one with everything of it.
     #[command(subcommand)]
     Tenants(Tenants),
@@ -460,28 +467,5 @@ pub(crate) enum Events {
     Replay {
         #[command(flatten)]
         which: EventSelection,
-    },
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum Keys {
-    /// Make a key and print it, once.
-    Create {
-        /// What it may do; all of tickets when absent.
-        #[arg(long = "scope", value_name = "SCOPE")]
-        scopes: Vec<Scope>,
-        /// What people call it.
-        #[arg(long, default_value = "")]
-        name: String,
-        /// From when on it is refused (RFC 3339).
-        #[arg(long)]
-        expires: Option<Timestamp>,
-    },
-    /// List the keys, newest first.
-    List,
-    /// Revoke a key: it is refused within five seconds.
-    Revoke {
-        /// The public part: what stands between the second and third `_`.
-        id: KeyId,
     },
 }

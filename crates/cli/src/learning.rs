@@ -10,6 +10,7 @@ use std::{
 };
 
 use switchboard_core::{
+    access::audit::{Actor, By},
     app::App,
     error::Result,
     learning::{self, Options, Verdict},
@@ -76,6 +77,12 @@ async fn train_if_due(app: &App, tenant: &Arc<Tenant>, is_training: &Arc<AtomicB
     tokio::task::spawn_blocking(move || {
         let outcome = runtime.block_on(learning::train(&app, &tenant, Options::default(), &|_, _| ()));
         is_training.store(false, Ordering::Release);
+        if let Ok(outcome) = &outcome
+            && let Err(error) =
+                runtime.block_on(learning::audit::trained(&app, &By::new(Actor::System), &tenant.id, outcome))
+        {
+            tracing::error!(tenant = %tenant.id, error = error.report(), "a training cannot be noted");
+        }
         tell(&tenant, outcome);
     });
 }

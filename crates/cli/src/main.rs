@@ -2,6 +2,7 @@
 //! route tickets without it. This crate wires the core to its adapters and talks to the terminal; it decides nothing.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command-line program talks to its terminal")]
 
+mod access;
 mod args;
 mod commands;
 mod data;
@@ -10,6 +11,7 @@ mod embedding;
 mod history;
 mod learning;
 mod measuring;
+mod operator;
 mod output;
 mod report;
 mod settings;

@@ -1,15 +1,23 @@
 //! Settings: the defaults that are compiled in, then the file, then the environment.
 
 use std::{
+    collections::BTreeMap,
     fs, io,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
-use switchboard_core::{app::BacklogLimits, json::with_nearest, tenants::Retention};
+use switchboard_core::{
+    access::{Role, oidc::OidcConfig},
+    app::BacklogLimits,
+    json::with_nearest,
+    tenants::Retention,
+};
 use switchboard_http::{ClientAddressHeader, Limits, TrustedProxies};
 use toml::{Table, Value};
+use url::Url;
 
 /// The annotated defaults.
 pub(crate) const DEFAULTS: &str = include_str!("../switchboard.default.toml");
@@ -24,6 +32,8 @@ pub(crate) struct Settings {
     pub(crate) outbound: Outbound,
     pub(crate) queue: Queue,
     pub(crate) retention: Retention,
+    pub(crate) access: Access,
+    pub(crate) oidc: OidcSettings,
 }
 
 #[derive(Debug, Default, Deserialize, PartialEq)]
@@ -98,6 +108,46 @@ pub(crate) enum LogFormat {
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Outbound {
     pub(crate) allow_hosts: Vec<String>,
+}
+
+#[derive(Debug, Default, Deserialize, PartialEq)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Access {
+    pub(crate) https: bool,
+}
+
+#[derive(Debug, Default, Deserialize, PartialEq)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct OidcSettings {
+    pub(crate) issuer: String,
+    pub(crate) audience: String,
+    pub(crate) jwks_url: String,
+    pub(crate) tenant_claim: String,
+    pub(crate) role_claim: String,
+    pub(crate) roles: BTreeMap<String, Role>,
+    pub(crate) leeway_seconds: u64,
+}
+
+impl OidcSettings {
+    /// The issuer whose people may come in; `None` when none is named.
+    pub(crate) fn config(&self) -> Result<Option<OidcConfig>> {
+        if self.issuer.is_empty() {
+            return Ok(None);
+        }
+        let jwks = match self.jwks_url.as_str() {
+            "" => None,
+            url => Some(Url::parse(url).context("oidc.jwks_url: is no URL")?),
+        };
+        Ok(Some(OidcConfig {
+            issuer: self.issuer.clone(),
+            audience: self.audience.clone(),
+            jwks,
+            tenant_claim: self.tenant_claim.clone(),
+            role_claim: self.role_claim.clone(),
+            roles: self.roles.clone(),
+            leeway: Duration::from_secs(self.leeway_seconds),
+        }))
+    }
 }
 
 /// Loads the settings. `named` is the file that the caller named and that must exist; `usual` is read when it is there.

@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use switchboard_connect::{BreakerDesk, HttpCustomers, HttpStatus, Outbound, OutboundPolicy, WebhookDesk, ZendeskDesk};
+use switchboard_connect::{
+    BreakerDesk, HttpCustomers, HttpIssuer, HttpStatus, Outbound, OutboundPolicy, WebhookDesk, ZendeskDesk,
+};
 use switchboard_core::{
-    access::Pepper,
+    access::{Pepper, oidc::Oidc},
     app::{App, RETRY_DELAYS},
     by_tenant::{CustomersByTenant, DeskByTenant, StatusByTenant},
     ports::{Clock, Ids, Secrets},
@@ -26,6 +28,7 @@ pub(crate) struct Wired {
     pub(crate) tenants: Arc<FolderTenants>,
     pub(crate) secrets: Arc<FolderSecrets>,
     pub(crate) pepper: Pepper,
+    pub(crate) oidc: Option<Arc<Oidc>>,
 }
 
 /// Opens the data folder, which exists.
@@ -35,7 +38,8 @@ pub(crate) fn wire(data: &DataFolder, settings: &Settings, role: Role) -> Result
     let ids: Arc<dyn Ids> = Arc::new(SystemIds::default());
     let pepper =
         load_or_make_pepper(root, !data.needs_first_start(), ids.as_ref()).context("the key pepper cannot be read")?;
-    let store = Arc::new(SqliteStore::open(&data.database(), Arc::clone(&clock), role)?);
+    let store = SqliteStore::open(&data.database(), Arc::clone(&clock), role)?;
+    let store = Arc::new(store.seal_audit(pepper.audit_key()));
     let tenants = Arc::new(FolderTenants::new(tenants_folder.clone(), Arc::clone(&clock)));
     let secrets = Arc::new(FolderSecrets::new(data.secrets()));
     let known_secrets: Arc<dyn Secrets> = secrets.clone();
@@ -43,6 +47,10 @@ pub(crate) fn wire(data: &DataFolder, settings: &Settings, role: Role) -> Result
         Outbound::new(OutboundPolicy { allow_hosts: settings.outbound.allow_hosts.clone() })
             .context("the outbound HTTP client cannot start")?,
     );
+    let oidc = match settings.oidc.config()? {
+        Some(config) => Some(Arc::new(Oidc::new(config, Arc::new(HttpIssuer::new(outbound.clone())), clock.clone())?)),
+        None => None,
+    };
     let classifier = Arc::new(LocalClassifier::new(training_threads(role)));
     let app = App {
         tenants: tenants.clone(),
@@ -71,12 +79,13 @@ pub(crate) fn wire(data: &DataFolder, settings: &Settings, role: Role) -> Result
         }),
         examples: store.clone(),
         keys: store.clone(),
+        audit: store.clone(),
         clock,
         ids,
         retry_delays: RETRY_DELAYS.into(),
         backlog: settings.backlog(),
     };
-    Ok(Wired { app, store, classifier, tenants, secrets, pepper })
+    Ok(Wired { app, store, classifier, tenants, secrets, pepper, oidc })
 }
 
 /// A training in the server must leave room for its tickets.

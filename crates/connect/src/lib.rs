@@ -10,6 +10,7 @@ mod breaker;
 pub mod breaker_desk;
 pub mod customers;
 pub mod download;
+pub mod issuer;
 pub mod outbound;
 mod retry_after;
 mod secret;
@@ -19,6 +20,7 @@ pub mod zendesk;
 
 pub use breaker_desk::BreakerDesk;
 pub use customers::HttpCustomers;
+pub use issuer::HttpIssuer;
 pub use outbound::{Outbound, OutboundPolicy};
 pub use status::HttpStatus;
 pub use webhook::WebhookDesk;

@@ -6,8 +6,8 @@ use crate::{
     ids::{CorrelationId, DecisionId, EventId},
     limits,
     ports::{
-        Classifier, Clock, CustomerDirectory, Desk, EffectLedger, EventQueue, ExampleStore, Ids, KeyStore, Learner,
-        ModelStore, ServiceStatus, TenantSource, TicketStore,
+        AuditLog, Classifier, Clock, CustomerDirectory, Desk, EffectLedger, EventQueue, ExampleStore, Ids, KeyStore,
+        Learner, ModelStore, ServiceStatus, TenantSource, TicketStore,
     },
 };
 
@@ -38,6 +38,8 @@ pub struct App {
     pub examples: Arc<dyn ExampleStore>,
     /// API keys.
     pub keys: Arc<dyn KeyStore>,
+    /// The record of administrative acts.
+    pub audit: Arc<dyn AuditLog>,
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// Randomness.

@@ -248,9 +248,9 @@ public_codes! {
     /// A field is missing, unknown, of the wrong type, or out of its limits.
     InvalidField = "invalid_field", 422, "The body does not fit the schema";
     /// No key, or a wrong, expired or revoked one.
-    Unauthorized = "unauthorized", 401, "The API key is missing or not valid";
+    Unauthorized = "unauthorized", 401, "The credentials are missing or not valid";
     /// The key lacks the scope.
-    Forbidden = "forbidden", 403, "The API key does not have the scope for this";
+    Forbidden = "forbidden", 403, "The credentials do not reach this far";
     /// Nothing there, or nothing for this tenant.
     NotFound = "not_found", 404, "There is nothing here";
     /// The path exists, the method does not.

@@ -134,6 +134,14 @@ id!(
     KeyId, is_key_id, "must be 16 of 0-9 and a-f"
 );
 id!(
+    /// A signed-in session of the operator; not what its cookie holds.
+    SessionId, is_key_id, "must be 16 of 0-9 and a-f"
+);
+id!(
+    /// A person of an OIDC issuer: the beginning of a hash of issuer and subject.
+    SubjectId, is_key_id, "must be 16 of 0-9 and a-f"
+);
+id!(
     /// A language, as in ISO 639-1 with an optional region: `en`, `de-AT`.
     Language, is_language, "must be a language such as en or de-AT"
 );
@@ -189,6 +197,19 @@ impl From<&DecisionId> for EffectId {
         Self(id.0.clone())
     }
 }
+
+macro_rules! from_bytes {
+    ($($name:ident),*) => {
+        $(impl $name {
+            /// From eight bytes, random or of a hash.
+            pub fn from_bytes(bytes: [u8; 8]) -> Self {
+                Self(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+            }
+        })*
+    };
+}
+
+from_bytes!(KeyId, SessionId, SubjectId);
 
 impl From<TicketId> for ExampleId {
     fn from(id: TicketId) -> Self {

@@ -116,3 +116,53 @@ pub const PAGE_EXAMPLES: u32 = 1_000;
 pub const EXAMPLES_TO_LEARN: usize = 50_000;
 /// Examples beside the configuration's from which on a tenant's first model is trained by itself.
 pub const EXAMPLES_FOR_A_MODEL: u64 = 50;
+/// How often the use of a key or session is written at most; in between it is only remembered.
+pub const USE_NOTED_EVERY: Duration = Duration::from_secs(60);
+/// How long before its end a key is pointed out.
+pub const KEY_ENDS_SOON: Duration = Duration::from_secs(14 * 24 * 3600);
+/// The longest time that a rotated key still works beside its successor.
+pub const KEY_OVERLAP_MOST: Duration = Duration::from_secs(30 * 24 * 3600);
+/// Characters of a key's name.
+pub const KEY_NAME_CHARS: usize = 200;
+/// Entries of one page of the audit log.
+pub const PAGE_AUDIT: u32 = 1_000;
+/// A session that is not used for so long ends (OWASP ASVS 5.0, 7.3.1 asks for a figure).
+pub const SESSION_IDLE: Duration = Duration::from_secs(30 * 60);
+/// A session ends after so long, however busy it is (OWASP ASVS 5.0, 7.3.2 asks for a figure).
+pub const SESSION_TIME: Duration = Duration::from_secs(12 * 3600);
+/// Sessions at the same time; the oldest make room.
+pub const SESSIONS: u32 = 100;
+/// Bytes of a login's body.
+pub const LOGIN_BODY_BYTES: usize = 8 * 1024;
+/// Bytes of the body of a request about keys.
+pub const KEY_BODY_BYTES: usize = 8 * 1024;
+/// Passwords that are checked at the same time: each takes 19 MiB and one processor.
+pub const PASSWORDS_AT_ONCE: usize = 2;
+/// Logins that wait for that at most; more are refused at once.
+pub const LOGINS_WAITING: usize = 16;
+/// Wrong passwords of one address from which on sign-in is locked for it.
+pub const LOGIN_FAILURES: u64 = 5;
+/// Wrong passwords of all addresses together from which on sign-in is locked for all.
+pub const LOGIN_FAILURES_OF_ALL: u64 = 100;
+/// The first lock; each further wrong password doubles it.
+pub const LOGIN_LOCK_LEAST: Duration = Duration::from_secs(30);
+/// The longest lock of one address.
+pub const LOGIN_LOCK_MOST: Duration = Duration::from_secs(3600);
+/// The longest lock of all: short, because it also locks out the operator.
+pub const LOGIN_LOCK_OF_ALL_MOST: Duration = Duration::from_secs(60);
+/// Without a further wrong password, the ones before are forgotten after so long.
+pub const LOGIN_FORGOTTEN: Duration = Duration::from_secs(24 * 3600);
+/// Addresses whose wrong passwords are remembered.
+pub const LOGIN_ADDRESSES: usize = 10_000;
+/// Bytes of a token of an OIDC issuer.
+pub const TOKEN_BYTES: usize = 16 * 1024;
+/// Keys of an issuer.
+pub const ISSUER_KEYS: usize = 100;
+/// How often an issuer's keys are fetched again without a reason.
+pub const ISSUER_KEYS_TIME: Duration = Duration::from_secs(600);
+/// How often they are fetched at most because a token names an unknown one, or because the issuer was down.
+pub const ISSUER_ASKED_EVERY: Duration = Duration::from_secs(30);
+/// How long keys are trusted while the issuer cannot be reached.
+pub const ISSUER_KEYS_KEPT: Duration = Duration::from_secs(24 * 3600);
+/// Time for one document of an issuer.
+pub const ISSUER_TIME: Duration = Duration::from_secs(5);

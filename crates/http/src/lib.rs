@@ -15,6 +15,7 @@ mod state;
 #[cfg(test)]
 mod tests;
 
+pub use auth::SignIn;
 pub use door::{ClientAddressHeader, Limits, TrustedProxies};
 pub use openapi::document;
 pub use problem::Problem;

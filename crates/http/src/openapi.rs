@@ -1,12 +1,16 @@
 use utoipa::{
     Modify, OpenApi,
     openapi::{
-        ContentBuilder, OpenApi as Document, Ref, RefOr, ResponseBuilder,
-        security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme},
+        ContentBuilder, ObjectBuilder, OpenApi as Document, Ref, RefOr, Required, ResponseBuilder, Type,
+        path::{ParameterBuilder, ParameterIn},
+        security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme},
     },
 };
 
-use crate::routes;
+use crate::{
+    auth::{TENANT_HEADER, cookie_name},
+    routes,
+};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -21,6 +25,7 @@ use crate::routes;
     tags(
         (name = "tickets", description = "Send tickets in and read what became of them."),
         (name = "reviews", description = "Confirm and correct decisions."),
+        (name = "access", description = "Sign in, look after API keys, read the audit log."),
         (name = "operations", description = "Health and metrics."),
     ),
 )]
@@ -35,6 +40,11 @@ impl Modify for Keys {
         let bearer = SecurityScheme::Http(HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build());
         components.add_security_scheme("api_key", header);
         components.add_security_scheme("bearer", bearer);
+        let cookie = SecurityScheme::ApiKey(ApiKey::Cookie(ApiKeyValue::with_description(
+            cookie_name(true),
+            "The operator's session, from POST /session. By plain http its name is `switchboard`.",
+        )));
+        components.add_security_scheme("session", cookie);
     }
 }
 
@@ -42,7 +52,7 @@ impl Modify for Keys {
 pub fn document() -> Document {
     let mut document = routes::documented().split_for_parts().1;
     add_answers_of_the_door(&mut document);
-    document
+    with_sessions(document)
 }
 
 /// What every route may be answered with before it is reached.
@@ -66,6 +76,37 @@ pub(crate) fn add_answers_of_the_door(document: &mut Document) {
             }
         }
     }
+}
+
+/// Says of every route that takes a key that it takes a session, too, and how that names its tenant.
+pub(crate) fn with_sessions(mut document: Document) -> Document {
+    for item in document.paths.paths.values_mut() {
+        let operations = [&mut item.get, &mut item.post, &mut item.put, &mut item.patch, &mut item.delete];
+        for operation in operations.into_iter().flatten() {
+            let Some(security) = operation.security.as_mut().filter(|security| !security.is_empty()) else { continue };
+            security.push(SecurityRequirement::new("session", Vec::<String>::new()));
+            let tenant = ParameterBuilder::new()
+                .name(TENANT_HEADER)
+                .parameter_in(ParameterIn::Header)
+                .required(Required::False)
+                .description(Some("The tenant that a session means, when there is more than one."))
+                .schema(Some(ObjectBuilder::new().schema_type(Type::String)))
+                .build();
+            operation.parameters.get_or_insert_default().push(tenant.into());
+            for (status, description) in [
+                ("400", "The header `x-switchboard-tenant` is not valid, or missing where a session has to choose."),
+                ("404", "A session chose a tenant that is not there."),
+            ] {
+                let problem = ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build();
+                let response = ResponseBuilder::new()
+                    .description(description)
+                    .content("application/problem+json", problem)
+                    .build();
+                operation.responses.responses.entry(status.to_owned()).or_insert(RefOr::T(response));
+            }
+        }
+    }
+    document
 }
 
 #[cfg(test)]

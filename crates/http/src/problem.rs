@@ -74,6 +74,12 @@ impl Problem {
         Self::new(PublicCode::InvalidField, detail).with_errors(errors)
     }
 
+    /// The same problem with a time to wait, of at least a second.
+    pub fn with_retry_after(mut self, wait: std::time::Duration) -> Self {
+        self.retry_after = Some(wait.as_secs().max(1));
+        self
+    }
+
     /// No ticket of that id, or none of this tenant.
     pub fn unknown_ticket() -> Self {
         Self::new(PublicCode::NotFound, "there is no ticket of this id; GET /tickets lists them")

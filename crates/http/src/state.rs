@@ -3,7 +3,10 @@ use std::sync::Arc;
 use switchboard_core::{access::Pepper, app::App, limits};
 use tokio::sync::Semaphore;
 
-use crate::door::{Admission, Backlog, Limits, Rates, TrustedProxies};
+use crate::{
+    auth::{PasswordGuard, SignIn},
+    door::{Admission, Backlog, Limits, Rates, TrustedProxies},
+};
 
 /// Bytes of unfinished and unread bodies together, batches aside: connections alone would allow a mebibyte each.
 const BODIES_BYTES: usize = 64 * 1024 * 1024;
@@ -14,6 +17,8 @@ pub struct Service {
     pub app: App,
     /// The server's secret in key hashes.
     pub pepper: Pepper,
+    /// Signing in.
+    pub sign_in: SignIn,
     /// Where this runs: `development`, `production`, …
     pub environment: String,
     /// Whether `/metrics` asks for a key with the scope `metrics:read`.
@@ -35,6 +40,7 @@ pub struct HttpState {
     pub(crate) admission: Arc<Admission>,
     pub(crate) rates: Arc<Rates>,
     pub(crate) backlog: Arc<Backlog>,
+    pub(crate) passwords: PasswordGuard,
 }
 
 impl HttpState {
@@ -46,6 +52,7 @@ impl HttpState {
             admission: Arc::new(Admission::new(&service.limits)),
             rates: Arc::new(Rates::new(&service.limits, &service.app.clock)),
             backlog: Arc::default(),
+            passwords: PasswordGuard::default(),
             service: Arc::new(service),
         }
     }

@@ -1,9 +1,9 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use rusqlite::{OptionalExtension, Row, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 use switchboard_core::{
-    access::{KeyHash, Scope},
+    access::{KeyHash, Scope, audit::NewAuditEntry},
     error::{Error, ErrorKind, Result},
     ids::KeyId,
     ports::{KeyRecord, KeyStore, TenantScope},
@@ -18,7 +18,7 @@ use crate::{
 /// How long a key is taken as it was found, so that one revoked by another process is refused within this time.
 const CACHE_TIME: Duration = Duration::from_secs(4);
 
-const COLUMNS: &str = "id, tenant, name, scopes, hash, created_at, expires_at, revoked_at";
+const COLUMNS: &str = "id, tenant, name, scopes, hash, created_at, expires_at, revoked_at, used_at";
 
 #[async_trait]
 impl KeyStore for SqliteStore {
@@ -43,34 +43,14 @@ impl KeyStore for SqliteStore {
         Ok(found)
     }
 
-    async fn create_key(&self, scope: &TenantScope, key: KeyRecord) -> Result<()> {
-        if key.tenant != *scope.tenant() {
-            return Err(Error::new(ErrorKind::Forbidden, "the key is for another tenant"));
-        }
-        let (id, scopes) = (key.id.clone(), rows::to_json(&key.scopes)?);
+    async fn create_key(&self, scope: &TenantScope, key: KeyRecord, act: NewAuditEntry) -> Result<()> {
+        let (seal, id) = (self.seal()?, key.id.clone());
+        let new = NewKey::of(scope, key)?;
         self.db
             .writer
             .write(move |connection| {
-                let inserted = connection
-                    .execute(
-                        "INSERT INTO api_keys (id, tenant, name, scopes, hash, created_at, expires_at, revoked_at)
-                         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT (id) DO NOTHING",
-                        params![
-                            key.id.as_str(),
-                            key.tenant.as_str(),
-                            key.name,
-                            scopes,
-                            key.hash.0,
-                            key.created_at.as_millis(),
-                            key.expires_at.map(Timestamp::as_millis),
-                            key.revoked_at.map(Timestamp::as_millis),
-                        ],
-                    )
-                    .map_err(explain)?;
-                match inserted {
-                    0 => Err(Error::new(ErrorKind::Conflict, "a key of this id is there already")),
-                    _ => Ok(()),
-                }
+                new.insert(connection)?;
+                seal.append(connection, act).map(drop)
             })
             .await?;
         self.keys.invalidate(&id);
@@ -90,22 +70,113 @@ impl KeyStore for SqliteStore {
             .await
     }
 
-    async fn revoke_key(&self, scope: &TenantScope, id: &KeyId, at: Timestamp) -> Result<bool> {
-        let (tenant, key) = (scope.tenant().clone(), id.clone());
-        let revoked = self
+    async fn revoke_key(&self, scope: &TenantScope, id: &KeyId, at: Timestamp, act: NewAuditEntry) -> Result<bool> {
+        let (seal, tenant, key) = (self.seal()?, scope.tenant().clone(), id.clone());
+        let is_known = self
             .db
             .writer
             .write(move |connection| {
+                let sql = "UPDATE api_keys SET revoked_at = ?3 WHERE tenant = ?1 AND id = ?2 AND revoked_at IS NULL";
+                let named = [tenant.as_str(), key.as_str()];
+                let revoked = connection.execute(sql, params![named[0], named[1], at.as_millis()]).map_err(explain)?;
+                if revoked > 0 {
+                    return seal.append(connection, act).map(|_| true);
+                }
                 connection
-                    .execute(
-                        "UPDATE api_keys SET revoked_at = coalesce(revoked_at, ?3) WHERE tenant = ?1 AND id = ?2",
-                        params![tenant.as_str(), key.as_str(), at.as_millis()],
-                    )
+                    .query_row("SELECT count(*) FROM api_keys WHERE tenant = ?1 AND id = ?2", named, |row| row.get(0))
+                    .map(|known: i64| known > 0)
                     .map_err(explain)
             })
             .await?;
         self.keys.invalidate(id);
-        Ok(revoked > 0)
+        Ok(is_known)
+    }
+
+    async fn rotate_key(
+        &self,
+        scope: &TenantScope,
+        old: &KeyId,
+        old_expires_at: Timestamp,
+        new: KeyRecord,
+        act: NewAuditEntry,
+    ) -> Result<bool> {
+        let (seal, tenant, id, new_id) = (self.seal()?, scope.tenant().clone(), old.clone(), new.id.clone());
+        let new = NewKey::of(scope, new)?;
+        let is_done = self
+            .db
+            .writer
+            .write(move |connection| {
+                let ended = connection
+                    .execute(
+                        "UPDATE api_keys SET expires_at = min(coalesce(expires_at, ?3), ?3)
+                         WHERE tenant = ?1 AND id = ?2 AND revoked_at IS NULL",
+                        params![tenant.as_str(), id.as_str(), old_expires_at.as_millis()],
+                    )
+                    .map_err(explain)?;
+                if ended == 0 {
+                    return Ok(false);
+                }
+                new.insert(connection)?;
+                seal.append(connection, act).map(|_| true)
+            })
+            .await?;
+        self.keys.invalidate(old);
+        self.keys.invalidate(&new_id);
+        Ok(is_done)
+    }
+
+    async fn record_uses(&self, uses: Vec<(KeyId, Timestamp)>) -> Result<()> {
+        self.db
+            .writer
+            .write(move |connection| {
+                let sql = "UPDATE api_keys SET used_at = max(coalesce(used_at, 0), ?2) WHERE id = ?1";
+                let mut statement = connection.prepare_cached(sql).map_err(explain)?;
+                for (id, at) in uses {
+                    statement.execute(params![id.as_str(), at.as_millis()]).map_err(explain)?;
+                }
+                Ok(())
+            })
+            .await
+    }
+}
+
+/// A key on its way into the table.
+struct NewKey {
+    key: KeyRecord,
+    scopes: String,
+}
+
+impl NewKey {
+    fn of(scope: &TenantScope, key: KeyRecord) -> Result<Self> {
+        if key.tenant != *scope.tenant() {
+            return Err(Error::new(ErrorKind::Forbidden, "the key is for another tenant"));
+        }
+        Ok(Self { scopes: rows::to_json(&key.scopes)?, key })
+    }
+
+    fn insert(self, connection: &Connection) -> Result<()> {
+        let Self { key, scopes } = self;
+        let inserted = connection
+            .execute(
+                "INSERT INTO api_keys (id, tenant, name, scopes, hash, created_at, expires_at, revoked_at, used_at)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT (id) DO NOTHING",
+                params![
+                    key.id.as_str(),
+                    key.tenant.as_str(),
+                    key.name,
+                    scopes,
+                    key.hash.0,
+                    key.created_at.as_millis(),
+                    key.expires_at.map(Timestamp::as_millis),
+                    key.revoked_at.map(Timestamp::as_millis),
+                    key.used_at.map(Timestamp::as_millis),
+                ],
+            )
+            .map_err(explain)?;
+        if inserted == 0 {
+            return Err(Error::new(ErrorKind::Conflict, "a key of this id is there already"));
+        }
+        Ok(())
     }
 }
 
@@ -120,5 +191,6 @@ fn key(row: &Row<'_>) -> rusqlite::Result<KeyRecord> {
         created_at: rows::time(row, "created_at")?,
         expires_at: moment("expires_at")?,
         revoked_at: moment("revoked_at")?,
+        used_at: moment("used_at")?,
     })
 }

@@ -4,6 +4,7 @@
 //! It knows the core and nothing of HTTP. Start at [`SqliteStore`].
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+mod audit;
 mod backup;
 mod customers;
 mod db;
@@ -14,6 +15,7 @@ mod files;
 mod keys;
 mod maintenance;
 mod models;
+mod operator;
 mod pepper;
 mod queue;
 mod retention;

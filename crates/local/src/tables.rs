@@ -149,7 +149,8 @@ pub(crate) const TABLES: &[Table] =
 
 /// Tables without data of tenants.
 #[cfg(test)]
-const OTHERS: &[&str] = &["process", "backlog", "retention_clock", "wiped_tenants"];
+const OTHERS: &[&str] =
+    &["process", "backlog", "audit_log", "audit_head", "operator", "sessions", "retention_clock", "wiped_tenants"];
 
 const JOBS: Table = Table {
     name: "jobs",

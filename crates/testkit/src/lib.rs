@@ -9,6 +9,7 @@
 pub mod contracts;
 pub mod doubles;
 pub mod fuzz;
+pub mod memory_audit;
 pub mod sample;
 pub mod sim;
 pub mod test_app;

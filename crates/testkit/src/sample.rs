@@ -4,7 +4,10 @@ use std::{collections::BTreeMap, time::Duration};
 
 use serde_json::{Value, json};
 use switchboard_core::{
-    access::{KeyHash, Scope},
+    access::{
+        KeyHash, Scope,
+        audit::{Action, Actor, By, Details, Label, NewAuditEntry},
+    },
     event::{Event, EventDetail, TicketReceived, TicketReviewed, TicketRouted, TicketSyncFailed, TicketSynced},
     limits,
     ports::{
@@ -310,5 +313,15 @@ pub fn key(tenant: &str, n: u8) -> KeyRecord {
         created_at: start().plus(Duration::from_secs(n.into())),
         expires_at: None,
         revoked_at: None,
+        used_at: None,
     }
+}
+
+/// An act about acme's key `n`, as the entry of an audit log.
+pub fn act(action: Action, n: u8) -> NewAuditEntry {
+    let actor = Actor::CommandLine { user: Label::new("ada"), uid: Some(1_000) };
+    let by = By { actor, correlation_id: Some(parsed(&format!("c-{n}"))) };
+    let details =
+        Details { name: Some(Label::new("key of \u{201c}acme\u{201d}")), count: Some(n.into()), ..Details::default() };
+    by.did(action, Some(&parsed("acme"))).to(key("acme", n).id).with(details)
 }

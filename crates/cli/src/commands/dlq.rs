@@ -3,13 +3,14 @@ use std::process::ExitCode;
 use anyhow::{Result, bail};
 use serde_json::{Value, json};
 use switchboard_core::{
+    access::audit::{Action, NewAuditEntry},
     ids::EventId,
     ports::{DeadLetter, EventQueue, TenantScope},
 };
 use switchboard_local::SqliteStore;
 
 use super::{IN_PART, Session};
-use crate::{args::Dlq, output};
+use crate::{args::Dlq, operator, output};
 
 /// Dead letters that are looked through for one id, or put back by `--all`, at a time.
 const AT_ONCE: u32 = 10_000;
@@ -48,7 +49,7 @@ async fn replay_all(session: &Session, store: &SqliteStore, scope: &TenantScope)
             break;
         }
         for letter in letters {
-            if store.revive(scope, &letter.event.id).await? {
+            if store.audited(act(scope, &letter.event.id, true), store.revive(scope, &letter.event.id)).await? {
                 done.push(letter.event.id);
             }
         }
@@ -95,6 +96,11 @@ fn shown(letter: &DeadLetter) -> Value {
     })
 }
 
+fn act(scope: &TenantScope, id: &EventId, revive: bool) -> NewAuditEntry {
+    let action = if revive { Action::DeadLetterReplay } else { Action::DeadLetterDrop };
+    operator::by().did(action, Some(scope.tenant())).to(id)
+}
+
 async fn each(
     session: &Session,
     store: &SqliteStore,
@@ -104,7 +110,12 @@ async fn each(
 ) -> Result<ExitCode> {
     let (mut done, mut unknown) = (Vec::new(), Vec::new());
     for id in ids {
-        let found = if revive { store.revive(scope, id).await? } else { store.discard(scope, id).await? };
+        let act = act(scope, id, revive);
+        let found = if revive {
+            store.audited(act, store.revive(scope, id)).await?
+        } else {
+            store.audited(act, store.discard(scope, id)).await?
+        };
         if found { done.push(id) } else { unknown.push(id) }
     }
     if session.global.json {

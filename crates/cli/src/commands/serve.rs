@@ -1,17 +1,22 @@
 use std::{net::SocketAddr, process::ExitCode, sync::Arc, time::Duration};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::json;
 use switchboard_core::{
-    access::{Scope, new_key},
+    access::{
+        Scope,
+        audit::{Actor, By},
+        keys::{self, Wish},
+        uses::Uses,
+    },
     app::App,
     jobs, learning,
-    ports::{KeyStore, TenantScope},
+    ports::TenantScope,
     tenants::Retention,
 };
-use switchboard_http::{HttpState, Service, Tls};
+use switchboard_http::{HttpState, Service, SignIn, Tls};
 use switchboard_knowledge::{LocalClassifier, tone};
 use switchboard_local::{Role, SqliteStore, Swept};
 use tokio::{
@@ -22,7 +27,7 @@ use tokio::{
 };
 
 use super::{Session, backup, retention::policy};
-use crate::{data::DataFolder, demo, embedding, learning::keep_learning, output, settings::Settings, wire};
+use crate::{access, data::DataFolder, demo, embedding, learning::keep_learning, output, settings::Settings, wire};
 
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
 /// How often it is looked whether the certificate's files are new.
@@ -52,15 +57,23 @@ pub(super) async fn serve(session: Session, listen: Option<SocketAddr>, with_dem
     let metrics = record_metrics()?;
     let upkeep = metrics.clone();
     let wired = wire::wire(data, settings, Role::Server)?;
+    access::note_start(&wired.app, first_start).await.map_err(|error| anyhow!(error.report()))?;
     let key = if first_start && with_demo {
         demo::install(&data.tenants(), wired.store.as_ref(), wired.app.clock.now()).await?;
         Some(make_demo_key(&wired).await?)
     } else {
         None
     };
+    let uses = Arc::new(Uses::default());
     let state = HttpState::new(Service {
         app: wired.app.clone(),
         pepper: wired.pepper,
+        sign_in: SignIn {
+            operator: wired.store.clone(),
+            oidc: wired.oidc.clone(),
+            uses: Arc::clone(&uses),
+            is_https: settings.access.https,
+        },
         environment: settings.server.environment.clone(),
         metrics_need_key: settings.server.metrics_need_key,
         limits: settings.limits.clone(),
@@ -70,6 +83,7 @@ pub(super) async fn serve(session: Session, listen: Option<SocketAddr>, with_dem
     let grace = Duration::from_secs(settings.server.shutdown_seconds);
     let (stop, stopped) = watch::channel(false);
     let mut worker = start_worker(wired.app.clone(), stopped.clone(), grace);
+    let watcher = access::start_upkeep(wired.app.clone(), wired.store.clone(), uses, wired.oidc, stopped.clone());
     let sweeper = start_sweeper(wired.app.clone(), Arc::clone(&wired.store), settings.retention, stopped.clone());
     give_embeddings(data, Arc::clone(&wired.classifier));
     prepare_tenants(wired.app.clone());
@@ -108,6 +122,7 @@ pub(super) async fn serve(session: Session, listen: Option<SocketAddr>, with_dem
         worker.await.context("the worker failed")?;
     }
     sweeper.await.context("the sweeper failed")?;
+    watcher.await.context("the watch over access failed")?;
     learner.abort();
     tracing::info!("stopped");
     Ok(ExitCode::SUCCESS)
@@ -272,9 +287,9 @@ fn record_metrics() -> Result<PrometheusHandle> {
 async fn make_demo_key(wired: &wire::Wired) -> Result<SecretString> {
     let tenant = demo::tenant()?;
     let scopes = Scope::TICKETS.to_vec();
-    let (key, record) =
-        new_key(&wired.app, &wired.pepper, tenant.clone(), "made at the first start".to_owned(), scopes, None);
-    wired.store.create_key(&TenantScope::of_operator(tenant), record).await?;
+    let wish = Wish { name: "made at the first start".to_owned(), scopes, expires_at: None };
+    let (scope, by) = (TenantScope::of_operator(tenant), By::new(Actor::System));
+    let (key, _) = keys::create(&wired.app, &wired.pepper, &scope, &by, wish).await?;
     Ok(key.reveal())
 }
 

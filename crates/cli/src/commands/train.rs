@@ -9,7 +9,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 use switchboard_core::{
     app::App,
-    learning::{self, Options, Outcome, Scores, Verdict},
+    learning::{self, Options, Outcome, Scores, Verdict, audit},
     limits,
     ports::Example,
     tenants::Tenant,
@@ -21,7 +21,7 @@ use crate::{
     args::{HistoryColumns, HistoryFormat},
     embedding,
     history::{self, Labels},
-    output,
+    operator, output,
 };
 
 pub(super) async fn train(
@@ -41,6 +41,9 @@ pub(super) async fn train(
         None => Vec::new(),
     };
     let outcome = run(&session, &wired.app, tenant, Options { force, more }).await?;
+    audit::trained(&wired.app, &operator::by(), &id, &outcome)
+        .await
+        .map_err(|error| anyhow::anyhow!(error.report()))?;
     if session.global.json {
         output::json(&json!({
             "tenant": id, "model": outcome.record, "verdict": word(outcome.verdict), "left_out": outcome.left_out,

@@ -27,7 +27,8 @@ fn every_command_explains_itself() {
         ("help_reviews", &[&["reviews"], &["reviews", "confirm"], &["reviews", "correct"]]),
         ("help_dlq", &[&["dlq"], &["dlq", "list"], &["dlq", "show"], &["dlq", "replay"], &["dlq", "drop"]]),
         ("help_events", &[&["events"], &["events", "list"], &["events", "replay"]]),
-        ("help_keys", &[&["keys"], &["keys", "create"], &["keys", "list"], &["keys", "revoke"]]),
+        ("help_keys", &[&["keys"], &["keys", "create"], &["keys", "list"], &["keys", "rotate"], &["keys", "revoke"]]),
+        ("help_access", &[&["admin", "set-password"], &["audit-log", "list"], &["audit-log", "verify"]]),
         ("help_tenants", &[&["tenants"], &["tenants", "list"], &["tenants", "check"], &["tenants", "wipe"]]),
         ("help_keeping", &[&["backup"], &["restore"], &["export"], &["import"], &["examples"], &["retention"]]),
     ] {

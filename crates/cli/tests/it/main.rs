@@ -11,6 +11,7 @@
     reason = "test code: a failed expectation should stop the test, and it has the machine's own time"
 )]
 
+mod access;
 mod api;
 mod bad_input;
 mod batch;

@@ -62,6 +62,11 @@ impl Answer {
         })
     }
 
+    /// The body as it came.
+    pub fn into_body(self) -> Untrusted<Vec<u8>> {
+        self.body
+    }
+
     /// The body as JSON; anything else is `BadAnswer`. So is a list: serde's derived code would take it for a struct, and
     /// an empty one for a report that nothing is down.
     pub fn json<T: DeserializeOwned + Closed>(&self) -> Result<T> {

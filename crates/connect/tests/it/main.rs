@@ -6,6 +6,7 @@ mod common;
 mod customers;
 mod desk_contract;
 mod lying;
+mod oidc;
 mod outbound;
 mod source_contracts;
 mod status;

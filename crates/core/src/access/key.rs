@@ -6,6 +6,7 @@ use secrecy::{ExposeSecret, SecretBox, SecretString};
 use sha2::Sha256;
 use subtle::ConstantTimeEq;
 
+use super::audit::chain::AuditKey;
 use crate::{ids::KeyId, ports::Ids};
 
 const PREFIX: &str = "sb_live_";
@@ -37,10 +38,7 @@ impl ApiKey {
         let mut secret = [0; SECRET_BYTES];
         ids.fill(&mut id);
         ids.fill(&mut secret);
-        let id: String = id.iter().map(|byte| format!("{byte:02x}")).collect();
-        // invariant: sixteen hexadecimal digits are the form of a key id
-        let id = id.parse().unwrap_or_else(|_| unreachable!("sixteen hexadecimal digits"));
-        Self { id, secret: SecretBox::new(Box::new(secret)) }
+        Self { id: KeyId::from_bytes(id), secret: SecretBox::new(Box::new(secret)) }
     }
 
     /// The public part.
@@ -57,11 +55,7 @@ impl ApiKey {
 
     /// What to keep.
     pub fn hash(&self, pepper: &Pepper) -> KeyHash {
-        // invariant: HMAC takes a key of any length
-        let mut mac = Hmac::<Sha256>::new_from_slice(pepper.0.expose_secret())
-            .unwrap_or_else(|_| unreachable!("HMAC takes a key of any length"));
-        mac.update(self.secret.expose_secret());
-        KeyHash(mac.finalize().into_bytes().into())
+        KeyHash(pepper.mac(self.secret.expose_secret()))
     }
 
     /// Whether this is the key of that hash, in constant time.
@@ -93,6 +87,19 @@ impl Pepper {
     /// From 32 random bytes.
     pub fn new(bytes: [u8; 32]) -> Self {
         Self(SecretBox::new(Box::new(bytes)))
+    }
+
+    /// The key that signs the head of the audit log. No other use of the pepper takes so many bytes.
+    pub fn audit_key(&self) -> AuditKey {
+        AuditKey::new(self.mac(b"switchboard audit key v1"))
+    }
+
+    pub(super) fn mac(&self, bytes: &[u8]) -> [u8; 32] {
+        // invariant: HMAC takes a key of any length
+        let mut mac = Hmac::<Sha256>::new_from_slice(self.0.expose_secret())
+            .unwrap_or_else(|_| unreachable!("HMAC takes a key of any length"));
+        mac.update(bytes);
+        mac.finalize().into_bytes().into()
     }
 }
 

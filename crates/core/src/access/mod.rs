@@ -1,25 +1,35 @@
-//! Who may do what: API keys, their scopes, and the caller that they prove.
+//! Who may do what, and the record of it: API keys, people of an OIDC issuer, the operator's password and sessions, the
+//! caller that they prove, and the audit log.
 //!
 //! A key is `sb_live_<id>_<secret><checksum>`: 16 hexadecimal digits that find the record, 256 random bits in base64url,
 //! and a CRC-32 that tells a mistyped key before any look-up. Kept is HMAC-SHA-256(pepper, secret): the secret is random,
-//! so a slow hash would only give attackers work to waste (`docs/security.md`).
+//! so a slow hash would only give attackers work to waste (`docs/security.md`). The operator's password is a person's, so
+//! its hash is slow ([`password`]).
 
+pub mod audit;
 mod key;
+pub mod keys;
+pub mod lockout;
+pub mod oidc;
+pub mod password;
+mod role;
+pub mod session;
+pub mod uses;
 
 pub use key::{ApiKey, KeyHash, NotAKey, Pepper};
+pub use keys::authenticate;
+pub use role::Role;
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::{
-    app::App,
     error::{Error, ErrorKind, Result},
-    ids::{KeyId, TenantId},
-    ports::{KeyRecord, TenantScope},
-    time::Timestamp,
+    ids::{KeyId, SessionId, SubjectId, TenantId},
+    ports::TenantScope,
 };
 
-/// Something that a key may do.
+/// Something that a caller may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 pub enum Scope {
     /// Send tickets in.
@@ -34,11 +44,24 @@ pub enum Scope {
     /// Read the metrics, which span all tenants.
     #[serde(rename = "metrics:read")]
     MetricsRead,
+    /// Make, rotate and revoke the tenant's keys.
+    #[serde(rename = "keys:manage")]
+    KeysManage,
+    /// Read the tenant's entries of the audit log.
+    #[serde(rename = "audit:read")]
+    AuditRead,
 }
 
 impl Scope {
     /// All scopes.
-    pub const ALL: &[Self] = &[Self::TicketsWrite, Self::TicketsRead, Self::TicketsReview, Self::MetricsRead];
+    pub const ALL: &[Self] = &[
+        Self::TicketsWrite,
+        Self::TicketsRead,
+        Self::TicketsReview,
+        Self::MetricsRead,
+        Self::KeysManage,
+        Self::AuditRead,
+    ];
     /// Everything about tickets: what a key may do when nobody says otherwise.
     pub const TICKETS: &[Self] = &[Self::TicketsWrite, Self::TicketsRead, Self::TicketsReview];
 
@@ -49,6 +72,8 @@ impl Scope {
             Self::TicketsRead => "tickets:read",
             Self::TicketsReview => "tickets:review",
             Self::MetricsRead => "metrics:read",
+            Self::KeysManage => "keys:manage",
+            Self::AuditRead => "audit:read",
         }
     }
 }
@@ -64,63 +89,39 @@ impl std::str::FromStr for Scope {
     }
 }
 
-/// A caller whose key was checked.
+/// How a caller proved who he is.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Who {
+    /// By this API key.
+    Key(KeyId),
+    /// By a session of the operator.
+    Session(SessionId),
+    /// By a token of the OIDC issuer.
+    Subject(SubjectId),
+}
+
+/// A caller who was checked, within one tenant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Principal {
-    /// The key.
-    pub key: KeyId,
-    /// What people call the key.
+    /// How he proved who he is.
+    pub who: Who,
+    /// What people call the key; empty for a person.
     pub name: String,
-    /// Whose data it reaches.
+    /// Whose data he reaches.
     pub tenant: TenantId,
-    /// What it may do.
+    /// The role; a key has scopes alone.
+    pub role: Option<Role>,
+    /// What he may do.
     pub scopes: Vec<Scope>,
 }
 
 impl Principal {
-    /// The scope of the caller's tenant, when its key has `scope`; else [`ErrorKind::Forbidden`].
+    /// The scope of the caller's tenant, when he has `scope`; else [`ErrorKind::Forbidden`].
     pub fn allow(&self, scope: Scope) -> Result<TenantScope> {
         if self.scopes.contains(&scope) {
             return Ok(TenantScope::of_principal(self));
         }
-        Err(Error::new(ErrorKind::Forbidden, format!("the key needs the scope {}", scope.name())))
+        let who = if matches!(self.who, Who::Key(_)) { "the key needs" } else { "you need" };
+        Err(Error::new(ErrorKind::Forbidden, format!("{who} the scope {}", scope.name())))
     }
-}
-
-/// Checks a key as it came with a request. Every way of being wrong gives the same answer: [`ErrorKind::Unauthorized`].
-pub async fn authenticate(app: &App, pepper: &Pepper, presented: &str) -> Result<Principal> {
-    let wrong = || Error::new(ErrorKind::Unauthorized, "the API key is not valid, has expired or was revoked");
-    let key: ApiKey = presented.parse().map_err(|NotAKey| wrong())?;
-    let record = app.keys.key(key.id()).await?.ok_or_else(wrong)?;
-    if !key.matches(pepper, &record.hash) || !is_in_force(&record, app.clock.now()) {
-        return Err(wrong());
-    }
-    Ok(Principal { key: record.id, name: record.name, tenant: record.tenant, scopes: record.scopes })
-}
-
-/// A new key for `tenant`; the record is still to be stored. The key's text is shown once and kept nowhere.
-pub fn new_key(
-    app: &App,
-    pepper: &Pepper,
-    tenant: TenantId,
-    name: String,
-    scopes: Vec<Scope>,
-    expires_at: Option<Timestamp>,
-) -> (ApiKey, KeyRecord) {
-    let key = ApiKey::generate(app.ids.as_ref());
-    let record = KeyRecord {
-        id: key.id().clone(),
-        tenant,
-        name,
-        scopes,
-        hash: key.hash(pepper),
-        created_at: app.clock.now(),
-        expires_at,
-        revoked_at: None,
-    };
-    (key, record)
-}
-
-fn is_in_force(record: &KeyRecord, now: Timestamp) -> bool {
-    record.revoked_at.is_none() && record.expires_at.is_none_or(|end| now < end)
 }

@@ -1,6 +1,7 @@
 //! A tenant's classifier learns: from its configuration, imported history and reviews to a version that is put in force only
 //! when it is not worse than what is there.
 
+pub mod audit;
 mod due;
 mod record;
 mod train;

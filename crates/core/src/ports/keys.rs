@@ -1,9 +1,10 @@
 use async_trait::async_trait;
 
 use crate::{
-    access::{KeyHash, Scope},
+    access::{KeyHash, Scope, audit::NewAuditEntry},
     error::Result,
     ids::{KeyId, TenantId},
+    limits,
     ports::TenantScope,
     time::Timestamp,
 };
@@ -27,20 +28,53 @@ pub struct KeyRecord {
     pub expires_at: Option<Timestamp>,
     /// When it was revoked.
     pub revoked_at: Option<Timestamp>,
+    /// When it was last used, as far as that was written; about a minute behind.
+    pub used_at: Option<Timestamp>,
+}
+
+impl KeyRecord {
+    /// Whether it opens anything at `now`.
+    pub fn is_in_force(&self, now: Timestamp) -> bool {
+        self.revoked_at.is_none() && self.expires_at.is_none_or(|end| now < end)
+    }
+
+    /// Its end, when it is in force and that is near ([`limits::KEY_ENDS_SOON`]).
+    pub fn ends_soon(&self, now: Timestamp) -> Option<Timestamp> {
+        self.expires_at.filter(|end| self.is_in_force(now) && end.since(now) <= limits::KEY_ENDS_SOON)
+    }
 }
 
 /// API keys.
+///
+/// Each change takes its entry for the audit log along and stores both in one transaction, or neither.
 #[async_trait]
 pub trait KeyStore: Send + Sync {
     /// The key of that id, whatever its tenant: it is what says the tenant. May be up to 5 seconds old.
     async fn key(&self, id: &KeyId) -> Result<Option<KeyRecord>>;
 
     /// Keeps a new key. An id that is there already is [`crate::error::ErrorKind::Conflict`].
-    async fn create_key(&self, scope: &TenantScope, key: KeyRecord) -> Result<()>;
+    async fn create_key(&self, scope: &TenantScope, key: KeyRecord, act: NewAuditEntry) -> Result<()>;
 
     /// All keys of the tenant, newest first, revoked ones too.
     async fn list_keys(&self, scope: &TenantScope) -> Result<Vec<KeyRecord>>;
 
-    /// Revokes a key; `false` when the tenant has no such key. Revoking twice keeps the first time.
-    async fn revoke_key(&self, scope: &TenantScope, id: &KeyId, at: Timestamp) -> Result<bool>;
+    /// Revokes a key; `false`, and no entry in the log, when the tenant has no such key. Revoking twice keeps the first
+    /// time and writes no second entry.
+    async fn revoke_key(&self, scope: &TenantScope, id: &KeyId, at: Timestamp, act: NewAuditEntry) -> Result<bool>;
+
+    /// Keeps a new key and lets the old one end at `old_expires_at`, or earlier if it would have anyway, in one
+    /// transaction; `false`, and no change, when the tenant has no such key that was not revoked. An id of the new key that
+    /// is there already is [`crate::error::ErrorKind::Conflict`].
+    async fn rotate_key(
+        &self,
+        scope: &TenantScope,
+        old: &KeyId,
+        old_expires_at: Timestamp,
+        new: KeyRecord,
+        act: NewAuditEntry,
+    ) -> Result<bool>;
+
+    /// Notes when keys were last used, whatever their tenants. An earlier time than the one that is kept changes nothing,
+    /// and neither does a key that is not there.
+    async fn record_uses(&self, uses: Vec<(KeyId, Timestamp)>) -> Result<()>;
 }

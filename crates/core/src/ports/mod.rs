@@ -7,26 +7,32 @@
 //! Rules for all: a look-up of something absent is `Ok(None)`; every call that touches a tenant's data takes a
 //! [`TenantScope`]; a call that is dropped half-way has either happened wholly or not at all.
 
+mod audit;
 mod classifier;
 mod customers;
 mod desk;
 mod effects;
 mod examples;
+mod issuer;
 mod keys;
 mod models;
+mod operator;
 mod queue;
 mod status;
 mod store;
 mod tenants;
 mod world;
 
+pub use audit::{AuditFilter, AuditLog};
 pub use classifier::Classifier;
 pub use customers::{Customer, CustomerDirectory, CustomerStore, StoredCustomer};
 pub use desk::{Desk, DeskReceipt, DeskUpdate, Repeats};
 pub use effects::{Attempt, Effect, EffectFilter, EffectKind, EffectLedger, EffectState, Resolution};
 pub use examples::{Added, Example, ExampleCounts, ExampleSource, ExampleStore};
+pub use issuer::IssuerDocuments;
 pub use keys::{KeyRecord, KeyStore};
 pub use models::{Learner, ModelStore};
+pub use operator::OperatorStore;
 pub use queue::{Backlog, DeadLetter, EventFilter, EventQueue, Lane, Lease, Leased, QueueDepth};
 pub use status::{Outage, ServiceStatus, StatusReport};
 pub use store::{

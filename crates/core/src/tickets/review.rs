@@ -8,11 +8,11 @@ use utoipa::ToSchema;
 
 use super::{Decision, PriorityLevel, SyncStatus, draft::text_mistakes};
 use crate::{
-    access::Principal,
+    access::{Principal, Who},
     app::App,
     error::{Error, ErrorKind, FieldError, Result},
     event::{Event, EventDetail, TicketReviewed},
-    ids::{CategoryId, CorrelationId, DecisionId, KeyId, TeamId, TicketId},
+    ids::{CategoryId, CorrelationId, DecisionId, KeyId, SubjectId, TeamId, TicketId},
     json::nearest,
     limits,
     ports::{Example, ExampleSource, NewReview, Recorded, TenantScope, TicketFile},
@@ -86,8 +86,13 @@ pub enum Reviewer {
         /// What people call it.
         name: String,
     },
-    /// An operator, at the command line.
+    /// An operator, at the command line or signed in.
     Operator,
+    /// A person whom the OIDC issuer vouches for.
+    Person {
+        /// The beginning of a hash of issuer and subject.
+        id: SubjectId,
+    },
 }
 
 /// A review as a caller sends it. What is absent is as decided. Unknown fields are refused by name.
@@ -346,7 +351,11 @@ impl Changed {
 
 impl From<&Principal> for Reviewer {
     fn from(principal: &Principal) -> Self {
-        Self::Key { id: principal.key.clone(), name: principal.name.clone() }
+        match &principal.who {
+            Who::Key(id) => Self::Key { id: id.clone(), name: principal.name.clone() },
+            Who::Session(_) => Self::Operator,
+            Who::Subject(id) => Self::Person { id: id.clone() },
+        }
     }
 }
 
@@ -356,6 +365,7 @@ impl fmt::Display for Reviewer {
             Self::Key { id, name } if name.trim().is_empty() => write!(f, "key {id}"),
             Self::Key { name, .. } => f.write_str(name),
             Self::Operator => f.write_str("the operator"),
+            Self::Person { id } => write!(f, "person {id}"),
         }
     }
 }

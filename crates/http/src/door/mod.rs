@@ -49,6 +49,13 @@ pub(crate) struct Connection {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Client(std::net::IpAddr);
 
+impl Client {
+    /// The address, a proxy's word taken where the operator trusts it.
+    pub(crate) fn address(&self) -> std::net::IpAddr {
+        self.0
+    }
+}
+
 /// Lets a request in, or refuses it before anything is done for it.
 pub(crate) async fn middleware(State(state): State<HttpState>, mut request: Request, next: Next) -> Response {
     if let Err(problem) = check_size(request.uri(), request.headers()) {

@@ -15,9 +15,9 @@ use governor::{
     NotUntil, Quota, RateLimiter, clock, clock::Clock as _, middleware::NoOpMiddleware, state::keyed::HashMapStateStore,
 };
 use switchboard_core::{
-    access::Principal,
+    access::{Principal, Who},
     error::{FieldError, PublicCode},
-    ids::{KeyId, TenantId},
+    ids::TenantId,
     limits,
     ports::Clock,
 };
@@ -37,9 +37,9 @@ pub(crate) struct Rates {
     addresses: Option<Rate<IpAddr>>,
     watchers: Option<Rate<IpAddr>>,
     failed_attempt_cost: u32,
-    keys: Option<Rate<KeyId>>,
+    keys: Option<Rate<Who>>,
     tenants: Option<Rate<TenantId>>,
-    key_tickets: Option<Rate<KeyId>>,
+    key_tickets: Option<Rate<Who>>,
     tenant_tickets: Option<Rate<TenantId>>,
 }
 
@@ -85,14 +85,14 @@ impl Rates {
 
     /// A request of `principal`.
     pub(crate) fn key(&self, principal: &Principal) -> Result<(), Problem> {
-        count(self.keys.as_ref(), &principal.key, 1, "this API key may send", "requests")?;
+        count(self.keys.as_ref(), &principal.who, 1, "this API key may send", "requests")?;
         count(self.tenants.as_ref(), &principal.tenant, 1, "all keys of the tenant together may send", "requests")
     }
 
     /// Tickets that `principal` sends in. A batch costs as much as its tickets one by one, so it is no way round.
     pub(crate) fn tickets(&self, principal: &Principal, tickets: usize) -> Result<(), Problem> {
         let tickets = u32::try_from(tickets).unwrap_or(u32::MAX);
-        count(self.key_tickets.as_ref(), &principal.key, tickets, "this API key may send", "tickets")?;
+        count(self.key_tickets.as_ref(), &principal.who, tickets, "this API key may send", "tickets")?;
         let whose = "all keys of the tenant together may send";
         count(self.tenant_tickets.as_ref(), &principal.tenant, tickets, whose, "tickets")
     }
@@ -216,7 +216,7 @@ mod tests {
 
     fn principal(key: &str, tenant: &str) -> Principal {
         let (key, tenant) = (key.parse().unwrap(), tenant.parse().unwrap());
-        Principal { key, name: String::new(), tenant, scopes: vec![Scope::TicketsWrite] }
+        Principal { who: Who::Key(key), name: String::new(), tenant, role: None, scopes: vec![Scope::TicketsWrite] }
     }
 
     fn let_through(mut one: impl FnMut() -> Result<(), Problem>) -> usize {

@@ -1,5 +1,6 @@
 //! One file a route: request, answer, documentation, handler.
 
+mod access;
 mod health;
 mod metrics;
 mod query;
@@ -20,7 +21,7 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use crate::{
     HttpState, Problem, correlation, door, headers,
-    openapi::{Base, add_answers_of_the_door},
+    openapi::{self, Base},
 };
 
 /// The routes with their documentation.
@@ -31,6 +32,11 @@ pub(crate) fn documented() -> OpenApiRouter<HttpState> {
         .routes(routes!(tickets::show::show_ticket))
         .routes(routes!(tickets::review::review_ticket))
         .routes(routes!(reviews::list_reviews))
+        .routes(routes!(access::session::sign_in, access::session::who_am_i, access::session::sign_out))
+        .routes(routes!(access::keys::list_keys, access::keys::create_key))
+        .routes(routes!(access::keys::rotate_key))
+        .routes(routes!(access::keys::revoke_key))
+        .routes(routes!(access::audit_log::list_audit_log))
         .routes(routes!(health::health))
         .routes(routes!(health::live))
         .routes(routes!(metrics::metrics))
@@ -39,7 +45,8 @@ pub(crate) fn documented() -> OpenApiRouter<HttpState> {
 /// Everything that the server answers.
 pub fn router(state: HttpState) -> Router {
     let (routes, mut document) = documented().split_for_parts();
-    add_answers_of_the_door(&mut document);
+    openapi::add_answers_of_the_door(&mut document);
+    let document = openapi::with_sessions(document);
     let docs =
         SwaggerUi::new("/docs").url("/openapi.json", document).config(Config::default().try_it_out_enabled(true));
     routes

@@ -13,6 +13,7 @@ pub const STEPS: &[&str] = &[
     include_str!("0002_reviews.sql"),
     include_str!("0003_effects.sql"),
     include_str!("0004_quotas.sql"),
+    include_str!("0005_access.sql"),
     include_str!("0006_retention.sql"),
 ];
 

@@ -10,6 +10,7 @@ use switchboard_core::error::{Error, ErrorKind, Result};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{Reserve, explain};
+use crate::audit::Act;
 
 /// Writes that wait before callers have to.
 const WAITING_WRITES: usize = 1_024;
@@ -47,11 +48,18 @@ impl Writer {
         Ok(Self { sender })
     }
 
-    /// Runs `write` in the next commit. An error of `write` undoes that write alone.
+    /// Runs `write` in the next commit, with its entry in the audit log when it is an act. An error of `write` undoes that
+    /// write alone.
     pub(crate) async fn write<T: Send + 'static>(
         &self,
         write: impl FnOnce(&Connection) -> Result<T> + Send + 'static,
     ) -> Result<T> {
+        let act = Act::of_this_task();
+        let write = move |connection: &Connection| {
+            let before = connection.total_changes();
+            let done = write(connection)?;
+            act.map_or(Ok(()), |act| act.record(connection, before)).map(|()| done)
+        };
         let (tell, told) = oneshot::channel();
         let command: Command = Box::new(move |connection| {
             let outcome = connection.map_err(Reason::into_error).and_then(|connection| in_savepoint(connection, write));

@@ -11,7 +11,7 @@ mod settle;
 use std::{
     path::Path,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -21,6 +21,7 @@ use async_trait::async_trait;
 use moka::sync::Cache;
 pub(crate) use rows::{EVENT_COLUMNS, code, count, event, parsed, time, word};
 use switchboard_core::{
+    access::audit::chain::AuditKey,
     error::{Error, ErrorKind, Result},
     event::Event,
     ids::{CustomerId, DecisionId, KeyId, TicketId},
@@ -44,7 +45,8 @@ const KEY_CACHE_KEYS: u64 = 10_000;
 /// Keys as they were found, absent ones too, each with the time of its look-up.
 pub(crate) type KeyCache = Cache<KeyId, (Duration, Option<KeyRecord>)>;
 
-/// One SQLite file behind the ports `TicketStore`, `EventQueue`, `EffectLedger`, `ExampleStore`, `KeyStore` and `CustomerStore`.
+/// One SQLite file behind the ports `TicketStore`, `EventQueue`, `EffectLedger`, `ExampleStore`, `KeyStore`, `CustomerStore`,
+/// `AuditLog` and `OperatorStore`.
 pub struct SqliteStore {
     pub(crate) db: Database,
     pub(crate) clock: Arc<dyn Clock>,
@@ -54,6 +56,8 @@ pub struct SqliteStore {
     pub(crate) turns: Arc<queue::Turns>,
     /// What is kept for how long.
     pub(crate) keeper: Keeper,
+    /// Signs the audit log; not there before [`SqliteStore::seal_audit`].
+    pub(crate) audit_key: OnceLock<Arc<AuditKey>>,
     tokens: AtomicU64,
 }
 
@@ -82,8 +86,16 @@ impl SqliteStore {
             keys: Cache::new(KEY_CACHE_KEYS),
             turns: Arc::default(),
             keeper: Keeper::default(),
+            audit_key: OnceLock::new(),
             tokens: AtomicU64::new(epoch << 32),
         })
+    }
+
+    /// The same store with the key that signs its audit log. Without one, nothing that belongs in the log can be done.
+    pub fn seal_audit(self, key: AuditKey) -> Self {
+        // The store is new and nobody has set one yet; a second key would not count.
+        let _ = self.audit_key.set(Arc::new(key));
+        self
     }
 
     /// Checks the whole file (`PRAGMA integrity_check`).

@@ -2,6 +2,7 @@ use std::{path::Path, sync::Arc};
 
 use async_trait::async_trait;
 use switchboard_core::{
+    access::Pepper,
     ids::{DecisionId, SecretName, TicketId},
     ports::{self, Clock, CustomerStore, Desk, ExampleStore, ModelStore, TenantSource},
     tenants::Tenant,
@@ -11,7 +12,12 @@ use switchboard_local::{
 };
 use switchboard_testkit::{
     contracts::{
-        self, Stores, UnderTest, desk::Observed, key_store::Keys, secrets::Operated, tenant_source::TenantFile,
+        self, Stores, UnderTest,
+        access::{audit_log::Log, operator_store::Operator},
+        desk::Observed,
+        key_store::Keys,
+        secrets::Operated,
+        tenant_source::TenantFile,
     },
     sample,
     world::FixedClock,
@@ -20,7 +26,8 @@ use tempfile::TempDir;
 
 pub(crate) fn open(folder: &Path, clock: &Arc<FixedClock>) -> Arc<SqliteStore> {
     let clock: Arc<dyn Clock> = clock.clone();
-    Arc::new(SqliteStore::open(&folder.join("switchboard.db"), clock, Role::Server).unwrap())
+    let store = SqliteStore::open(&folder.join("switchboard.db"), clock, Role::Server).unwrap();
+    Arc::new(store.seal_audit(Pepper::new([7; 32]).audit_key()))
 }
 
 /// A fresh data folder, opened by `wrap` now and after each restart.
@@ -55,7 +62,30 @@ async fn event_queue() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn key_store() {
-    contracts::key_store(async || fresh(|store, clock| Keys { keys: store, clock }).await).await;
+    contracts::key_store(async || fresh(|store, clock| Keys { keys: store.clone(), audit: store, clock }).await).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn operator_store() {
+    contracts::operator_store(async || {
+        fresh(|store, clock| Operator { store: store.clone(), audit: store, clock }).await
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn audit_log() {
+    contracts::audit_log(async || {
+        let folder = Arc::new(TempDir::new().unwrap());
+        let clock = Arc::new(FixedClock::new());
+        UnderTest::open(move || {
+            let (folder, clock) = (Arc::clone(&folder), Arc::clone(&clock));
+            // A second store on the same file is what a command beside the server has.
+            async move { Log { log: open(folder.path(), &clock), other: open(folder.path(), &clock), clock } }
+        })
+        .await
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

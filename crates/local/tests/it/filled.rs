@@ -3,6 +3,7 @@
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use switchboard_core::{
+    access::audit::Action,
     ids::TenantId,
     ports::{
         Clock, CustomerStore, EventQueue, ExampleStore, KeyStore, StoredCustomer, SyncChange, TenantScope, TicketStore,
@@ -92,7 +93,7 @@ impl Filled {
         store.put_customers(&scope, customers.collect()).await.unwrap();
         let mut key = sample::key(tenant, u8::try_from(seed).unwrap());
         key.name = word.to_owned();
-        store.create_key(&scope, key).await.unwrap();
+        store.create_key(&scope, key, sample::act(Action::KeyCreate, 1)).await.unwrap();
     }
 
     async fn write_back(

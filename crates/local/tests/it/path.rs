@@ -110,6 +110,7 @@ impl Bench {
             desk: desk.clone(),
             examples: store.clone(),
             keys: store.clone(),
+            audit: store.clone(),
             clock: clock.clone(),
             ids: Arc::new(SeededIds::new(7)),
             retry_delays: RETRY_DELAYS.into(),

@@ -5,6 +5,7 @@
 //! came to, and then fails with the name, the expectation and the finding of every check that the adapter broke. It is
 //! called on a tokio runtime with its time not paused: that is the guard against a check that hangs.
 
+pub mod access;
 mod bench;
 pub mod classifier;
 pub mod clock;
@@ -40,6 +41,7 @@ use switchboard_core::ports::{EffectLedger, EventQueue, ExampleStore, TicketStor
 
 use crate::world::FixedClock;
 
+pub use access::{audit_log::audit_log, issuer_documents::issuer_documents, operator_store::operator_store};
 pub use classifier::classifier;
 pub use clock::clock;
 pub use customer_directory::customer_directory;

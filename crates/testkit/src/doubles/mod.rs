@@ -8,6 +8,7 @@
 
 pub mod customers;
 pub mod faults;
+pub mod issuer;
 pub mod raw;
 pub mod server;
 pub mod status;
@@ -16,6 +17,7 @@ pub mod zendesk;
 
 pub use customers::CustomerDouble;
 pub use faults::Fault;
+pub use issuer::{IssuerDouble, SigningKey};
 pub use raw::RawServer;
 pub use server::Server;
 pub use status::StatusDouble;

@@ -10,6 +10,7 @@ use std::{
 use async_trait::async_trait;
 use serde_json::json;
 use switchboard_core::{
+    access::audit::NewAuditEntry,
     app::{App, BacklogLimits, RETRY_DELAYS},
     error::{Error, ErrorKind, Result},
     ids::{DecisionId, KeyId, ModelVersion, TenantId, TicketId},
@@ -26,6 +27,7 @@ use switchboard_core::{
         accept::accept,
         review::{ReviewDraft, Reviewer, review},
     },
+    time::Timestamp,
 };
 use tokio::sync::oneshot;
 
@@ -36,7 +38,7 @@ use super::{
     store::SimStore,
     world::{World, settled},
 };
-use crate::{sample, world::SeededIds};
+use crate::{memory_audit::MemoryAudit, sample, world::SeededIds};
 
 /// A ticket as the world knows it.
 #[derive(Clone, Debug)]
@@ -136,6 +138,7 @@ impl Story {
             desk: Arc::new(self.desk.clone()),
             examples: store.inner.examples.clone(),
             keys: away,
+            audit: Arc::new(MemoryAudit::new(self.world.clock.clone())),
             clock: self.world.clock.clone(),
             ids: self.ids.clone(),
             retry_delays: RETRY_DELAYS.into(),
@@ -476,7 +479,7 @@ impl KeyStore for Away {
         away()
     }
 
-    async fn create_key(&self, _: &TenantScope, _: KeyRecord) -> Result<()> {
+    async fn create_key(&self, _: &TenantScope, _: KeyRecord, _: NewAuditEntry) -> Result<()> {
         away()
     }
 
@@ -484,7 +487,22 @@ impl KeyStore for Away {
         away()
     }
 
-    async fn revoke_key(&self, _: &TenantScope, _: &KeyId, _: switchboard_core::time::Timestamp) -> Result<bool> {
+    async fn revoke_key(&self, _: &TenantScope, _: &KeyId, _: Timestamp, _: NewAuditEntry) -> Result<bool> {
+        away()
+    }
+
+    async fn rotate_key(
+        &self,
+        _: &TenantScope,
+        _: &KeyId,
+        _: Timestamp,
+        _: KeyRecord,
+        _: NewAuditEntry,
+    ) -> Result<bool> {
+        away()
+    }
+
+    async fn record_uses(&self, _: Vec<(KeyId, Timestamp)>) -> Result<()> {
         away()
     }
 }

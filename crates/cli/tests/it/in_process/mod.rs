@@ -21,7 +21,11 @@ use axum::{
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 use switchboard_core::{
-    access::{Pepper, Scope, new_key},
+    access::{
+        Pepper, Scope,
+        audit::{Action, Actor, By, Label},
+        keys::{self, Wish},
+    },
     app::{App, BacklogLimits, RETRY_DELAYS},
     by_tenant::{CustomersByTenant, StatusByTenant},
     error::{Error, ErrorKind, Result},
@@ -31,7 +35,7 @@ use switchboard_core::{
     tenants::Tenant,
     time::Timestamp,
 };
-use switchboard_http::{HttpState, Limits, Service, TrustedProxies, router};
+use switchboard_http::{HttpState, Limits, Service, SignIn, TrustedProxies, router};
 use switchboard_knowledge::LocalClassifier;
 use switchboard_local::{FileStatus, FolderModels, Role, SqliteStore};
 use switchboard_testkit::{
@@ -159,7 +163,8 @@ impl World {
         let ids = Arc::new(ReseededIds(Mutex::new(SeededIds::new(1))));
         let shared_clock = Arc::new(clock.clone());
         let path = folder.path().join("switchboard.db");
-        let store = Arc::new(SqliteStore::open(&path, shared_clock.clone(), Role::Server).unwrap());
+        let store = SqliteStore::open(&path, shared_clock.clone(), Role::Server).unwrap();
+        let store = Arc::new(store.seal_audit(Pepper::new(PEPPER).audit_key()));
         let here = sample::tenant_with(|config| config["review"] = json!({"precision": 0.99}));
         let elsewhere = Tenant::from_json(elsewhere().to_string().as_bytes()).unwrap();
         let tenants = [here, elsewhere].map(|tenant| (tenant.id.clone(), Arc::new(tenant)));
@@ -182,6 +187,7 @@ impl World {
             desk: Arc::new(PlainDesk),
             examples: store.clone(),
             keys: store.clone(),
+            audit: store.clone(),
             clock: shared_clock,
             ids: ids.clone(),
             retry_delays: RETRY_DELAYS.into(),
@@ -192,6 +198,7 @@ impl World {
             pepper: Pepper::new(PEPPER),
             environment: "test".to_owned(),
             metrics_need_key: true,
+            sign_in: SignIn { operator: store.clone(), oidc: None, uses: Arc::default(), is_https: false },
             // 0 is no limit: what is looked for here is behind the door.
             limits: Limits::default(),
             client_address: TrustedProxies::default(),
@@ -209,9 +216,9 @@ impl World {
     pub(crate) async fn key(&self, tenant: &str, scopes: &[Scope], expires: Option<Timestamp>) -> String {
         let tenant: TenantId = tenant.parse().unwrap();
         let scope = TenantScope::of_operator(tenant.clone());
-        let name = format!("a key of {tenant}");
-        let (key, record) = new_key(&self.app, &Pepper::new(PEPPER), tenant, name, scopes.to_vec(), expires);
-        self.store.create_key(&scope, record).await.unwrap();
+        let wish = Wish { name: format!("a key of {tenant}"), scopes: scopes.to_vec(), expires_at: expires };
+        let by = By { actor: Actor::CommandLine { user: Label::new("test"), uid: None }, correlation_id: None };
+        let (key, _) = keys::create(&self.app, &Pepper::new(PEPPER), &scope, &by, wish).await.unwrap();
         key.reveal().expose_secret().to_owned()
     }
 
@@ -219,7 +226,9 @@ impl World {
     pub(crate) async fn revoke(&self, tenant: &str, key: &str) {
         let scope = sample::scope(tenant);
         let id = key["sb_live_".len()..][..16].parse().unwrap();
-        assert!(self.store.revoke_key(&scope, &id, self.app.clock.now()).await.unwrap());
+        assert!(
+            self.store.revoke_key(&scope, &id, self.app.clock.now(), sample::act(Action::KeyRevoke, 1)).await.unwrap()
+        );
     }
 
     pub(crate) async fn call(&self, request: Request<Body>) -> Reply {

@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, ops::RangeInclusive, sync::Arc, time::Duration}
 
 use rusqlite::OpenFlags;
 use switchboard_core::{
+    access::{Pepper, audit::Action},
     error::{Error, ErrorKind, Result},
     event::{Event, EventDetail},
     ids::{DecisionId, EffectId, TicketId},
@@ -130,8 +131,13 @@ impl Life {
                 told(self.store().put_customers(&scope, customers).await)
             }
             Step::Examples => told(self.store().add(&scope, (1..=5).map(sample::example).collect()).await),
-            Step::CreateKey(n) => told(self.store().create_key(&scope, sample::key("acme", *n)).await),
-            Step::RevokeKey(n) => told(self.store().revoke_key(&scope, &sample::key("acme", *n).id, at).await),
+            Step::CreateKey(n) => {
+                told(self.store().create_key(&scope, sample::key("acme", *n), sample::act(Action::KeyCreate, *n)).await)
+            }
+            Step::RevokeKey(n) => told({
+                let act = sample::act(Action::KeyRevoke, *n);
+                self.store().revoke_key(&scope, &sample::key("acme", *n).id, at, act).await
+            }),
             Step::Accept(tickets) => {
                 let new = tickets.clone().map(|n| new_ticket(&scope, n, &ids)).collect();
                 let accepted = self.store().accept(&scope, new).await?;
@@ -212,7 +218,8 @@ impl Life {
         let clock: Arc<dyn Clock> = self.clock.clone();
         let opened = SqliteStore::open_on(&self.volume, &path, clock, Role::Server);
         // A store that cannot be opened is told by the command line in words; that it is for want of room is in its cause.
-        self.store = Some(opened.map_err(|error| Error::new(ErrorKind::StorageFull, "not opened").caused_by(error))?);
+        let opened = opened.map_err(|error| Error::new(ErrorKind::StorageFull, "not opened").caused_by(error))?;
+        self.store = Some(opened.seal_audit(Pepper::new([7; 32]).audit_key()));
         Ok("opened".to_owned())
     }
 

@@ -1,0 +1,6 @@
+//! Who may do what, and the record of it.
+
+mod audit_log;
+mod keys;
+mod oidc;
+mod session;
