@@ -230,7 +230,7 @@ mod tests {
         assert_eq!(settings.server.listen, "127.0.0.1:8080");
         assert_eq!(settings.server.shutdown_seconds, 10);
         let table: Table = toml::from_str(DEFAULTS).unwrap();
-        assert_eq!(table.values().filter_map(Value::as_table).map(Table::len).sum::<usize>(), 32);
+        assert_eq!(table.values().filter_map(Value::as_table).map(Table::len).sum::<usize>(), 40);
         // No limit is off that somebody would miss.
         let limits = table["limits"].as_table().unwrap();
         assert!(limits.values().all(|limit| limit.as_integer() > Some(0)), "{limits:?}");

@@ -3,6 +3,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail};
 use serde_json::json;
 use switchboard_core::{
+    access::audit::{Action, Details, Label},
     event::{Event, EventDetail, TicketSynced},
     ids::{DecisionId, EffectId},
     ports::{Effect, EffectFilter, EffectLedger, Resolution, TenantScope},
@@ -11,7 +12,7 @@ use switchboard_core::{
 use super::Session;
 use crate::{
     args::{Effects, ResolutionArgs},
-    output,
+    operator, output,
     wire::Wired,
 };
 
@@ -49,15 +50,18 @@ async fn resolve(
     said: ResolutionArgs,
 ) -> Result<ExitCode> {
     let effect = find(wired, scope, id).await?;
-    let (resolution, event, done) = match said {
+    let (resolution, event, word, done) = match said {
         ResolutionArgs { happened: Some(receipt), .. } => {
             let event = happened(wired, scope, &effect, &receipt).await?;
-            (Resolution::Happened { receipt }, Some(event), "it has happened")
+            (Resolution::Happened { receipt }, Some(event), "happened", "it has happened")
         }
-        ResolutionArgs { try_again: true, .. } => (Resolution::TryAgain, None, "it is tried again"),
-        _ => (Resolution::Abandon, None, "nobody works on it any more"),
+        ResolutionArgs { try_again: true, .. } => (Resolution::TryAgain, None, "try_again", "it is tried again"),
+        _ => (Resolution::Abandon, None, "abandon", "nobody works on it any more"),
     };
-    if !wired.store.resolve(scope, id, resolution, event).await? {
+    let details =
+        Details { from: Some(Label::new(effect.state.word())), to: Some(Label::new(word)), ..Details::default() };
+    let act = operator::by().did(Action::EffectSettle, Some(scope.tenant())).to(id).with(details);
+    if !wired.store.audited(act, wired.store.resolve(scope, id, resolution, event)).await? {
         bail!("effect `{id}` is `{}`: only what is held, `unknown` or `failed`, waits for a person", effect.state);
     }
     if session.global.json {

@@ -5,12 +5,13 @@ use std::process::ExitCode;
 use anyhow::Result;
 use serde_json::json;
 use switchboard_core::{
+    access::audit::Action,
     ports::TenantSource,
     tenants::{Retention, RetentionPolicy},
 };
 
 use super::Session;
-use crate::{args, output};
+use crate::{args, operator, output};
 
 /// The rule of the server and of each tenant. What a tenant says that cannot be read is not known, so all of it is kept.
 pub(super) async fn policy(tenants: &dyn TenantSource, server: Retention) -> RetentionPolicy {
@@ -34,7 +35,8 @@ pub(super) async fn policy(tenants: &dyn TenantSource, server: Retention) -> Ret
 pub(super) async fn run(session: Session, command: args::Retention) -> Result<ExitCode> {
     let wired = session.open()?;
     if matches!(command, args::Retention::Confirm) {
-        wired.store.confirm_clock().await?;
+        let act = operator::by().did(Action::RetentionConfirm, None);
+        wired.store.audited(act, wired.store.confirm_clock()).await?;
         if session.global.json {
             output::json(&json!({"clock": wired.app.clock.now()}))?;
         } else {

@@ -80,6 +80,9 @@ pub(crate) fn revive(connection: &Connection, tenant: &TenantId, id: &EventId) -
              SELECT event, tenant, ticket_id FROM dead_letters WHERE tenant = ?1 AND event = ?2",
             key,
         )?;
+        if queued == 0 {
+            return Ok(false);
+        }
         // A write-back that is tried again is no failed one any more.
         let sql = format!(
             "UPDATE tickets SET sync = 0 FROM events e
@@ -88,7 +91,7 @@ pub(crate) fn revive(connection: &Connection, tenant: &TenantId, id: &EventId) -
         );
         connection.execute(&sql, key)?;
         connection.execute("DELETE FROM dead_letters WHERE tenant = ?1 AND event = ?2", key)?;
-        Ok(queued > 0)
+        Ok(true)
     };
     work().map_err(explain)
 }

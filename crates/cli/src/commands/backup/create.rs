@@ -10,6 +10,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 use switchboard_core::{
+    access::audit::{Action, Details, Label},
     ports::Clock,
     tenants::{DeskConfig, Tenant},
 };
@@ -21,7 +22,7 @@ use super::{
     new_file::{NewFile, folder_of, is_standard, temporary_in},
     place::finish_interrupted,
 };
-use crate::{args, commands::Session, data::DataFolder, output};
+use crate::{args, commands::Session, data::DataFolder, operator, output};
 
 /// Quick: the copy should not wait for the processor.
 const COMPRESSION: i64 = 1;
@@ -36,6 +37,9 @@ pub(crate) async fn backup(session: Session, arguments: args::Backup) -> Result<
     let manifest = tokio::task::spawn_blocking(move || create(&data, &arguments, quiet));
     let manifest = manifest.await.context("the backup died")??;
     let bytes: u64 = manifest.parts.iter().map(|part| part.bytes).sum();
+    let source = Some(Label::new(&file.display().to_string()));
+    let details = Details { bytes: Some(bytes), source, ..Details::default() };
+    session.open()?.app.audit.append(operator::by().did(Action::BackupCreate, None).with(details)).await?;
     let summary = format!(
         "{} tickets, {} files, {bytes} bytes, as of {}",
         manifest.tickets,

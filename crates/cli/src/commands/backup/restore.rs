@@ -9,7 +9,10 @@ use anyhow::{Context, Result, bail};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 use sha2::{Digest, Sha256};
-use switchboard_core::ports::Clock;
+use switchboard_core::{
+    access::audit::{Action, Details, Label},
+    ports::Clock,
+};
 use switchboard_local::{SystemClock, check_database};
 use zip::ZipArchive;
 
@@ -18,7 +21,7 @@ use super::{
     new_file::{is_standard, temporary_in},
     place::{Stage, finish_under, has_data},
 };
-use crate::{args, commands::Session, data::DataFolder, output};
+use crate::{args, commands::Session, data::DataFolder, operator, output};
 
 /// Bytes of a manifest: a million files fit.
 const MANIFEST_BYTES: u64 = 256 * 1024 * 1024;
@@ -29,6 +32,12 @@ pub(crate) async fn restore(session: Session, arguments: args::Restore) -> Resul
     let (check, force, file) = (arguments.check, arguments.force, arguments.file.clone());
     let restored = tokio::task::spawn_blocking(move || run(&data, &arguments, quiet));
     let Restored { manifest, aside } = restored.await.context("the restore died")??;
+    if !check {
+        let source = Some(Label::new(&file.display().to_string()));
+        let details =
+            Details { from: Some(Label::new(&manifest.created_at.to_string())), source, ..Details::default() };
+        session.open()?.app.audit.append(operator::by().did(Action::BackupRestore, None).with(details)).await?;
+    }
     let root = session.data.root();
     if session.global.json {
         output::json(&json!({

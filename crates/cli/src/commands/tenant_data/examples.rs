@@ -2,10 +2,13 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use serde_json::json;
-use switchboard_core::ports::{ExampleSource, ExampleStore};
+use switchboard_core::{
+    access::audit::{Action, Details, Label},
+    ports::{ExampleSource, ExampleStore},
+};
 
 use super::{super::Session, confirm};
-use crate::{args::Examples, output};
+use crate::{args::Examples, operator, output};
 
 pub(crate) async fn examples(session: Session, command: Examples) -> Result<ExitCode> {
     let wired = session.open()?;
@@ -26,7 +29,9 @@ pub(crate) async fn examples(session: Session, command: Examples) -> Result<Exit
             };
             let tenant = scope.tenant();
             confirm(&format!("This removes {count} examples of tenant {tenant}."), tenant.as_str(), yes)?;
-            let removed = wired.store.clear(&scope, source).await?;
+            let details = Details { source: Some(Label::new(source.word())), count: Some(count), ..Details::default() };
+            let act = operator::by().did(Action::ExamplesClear, Some(tenant)).with(details);
+            let removed = wired.store.audited(act, wired.store.clear(&scope, source)).await?;
             if session.global.json {
                 output::json(&json!({"source": source, "removed": removed}))?;
             } else {

@@ -9,6 +9,7 @@ use std::{
 use anyhow::{Context, Result, bail};
 use serde_json::json;
 use switchboard_core::{
+    access::audit::{Action, Details, Label},
     ids::TenantId,
     ports::{TenantScope, TenantSource},
     tenants::{ServiceStatusConfig, Tenant},
@@ -19,7 +20,7 @@ use super::{super::Session, counter};
 use crate::{
     args::Export,
     commands::backup::{NewFile, is_standard},
-    output,
+    operator, output,
     wire::Wired,
 };
 
@@ -35,6 +36,12 @@ pub(crate) async fn export(session: Session, arguments: Export) -> Result<ExitCo
     };
     let lines = tokio::task::spawn_blocking(work).await.context("the export died")??;
     bar.finish_and_clear();
+    let act = operator::by().did(Action::TenantExport, Some(&tenant)).with(Details {
+        count: Some(lines.values().sum()),
+        source: Some(Label::new(&arguments.file.display().to_string())),
+        ..Details::default()
+    });
+    wired.app.audit.append(act).await?;
     let counts: Vec<String> = lines.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
     let counts = counts.join(", ");
     if is_standard(&arguments.file) {

@@ -7,14 +7,19 @@ use std::{
 
 use anyhow::{Context, Result, anyhow, bail};
 use serde_json::{Value, json};
-use switchboard_core::{ids::TenantId, ports::TenantScope, tenants::Tenant};
+use switchboard_core::{
+    access::audit::{Action, Details, Label},
+    ids::TenantId,
+    ports::TenantScope,
+    tenants::Tenant,
+};
 use switchboard_local::{ExportReader, ImportOptions, ImportRow, Imported, ReadExport, TenantFile};
 use tokio::sync::mpsc;
 
 use super::{super::Session, counter, export::status_file};
 use crate::{
     commands::{IN_PART, backup},
-    output,
+    operator, output,
 };
 
 /// Rows of one write.
@@ -50,7 +55,9 @@ pub(crate) async fn import(session: Session, mut file: File, name: &Path, resume
     let reading = tokio::task::spawn_blocking(move || read(file, send));
     let (scope, options) = (TenantScope::of_operator(id.clone()), ImportOptions { renamed, resume });
     let (mut imported, bar) = (Imported::default(), counter(quiet, "rows"));
+    let mut taken = 0;
     while let Some(batch) = batches.recv().await {
+        taken += batch.len() as u64;
         bar.inc(batch.len() as u64);
         imported.add(&wired.store.import(&scope, batch, options).await?);
     }
@@ -58,6 +65,9 @@ pub(crate) async fn import(session: Session, mut file: File, name: &Path, resume
     bar.finish_and_clear();
     // Last, so that the tenant is known to the server when all of it is there.
     let configuration = place_files(&session.data.tenants().join(id.as_str()), &files)?;
+    let source = Some(Label::new(&name.display().to_string()));
+    let details = Details { count: Some(taken), source, ..Details::default() };
+    wired.app.audit.append(operator::by().did(Action::TenantImport, Some(&id)).with(details)).await?;
     report(&session, &exported, &id, &imported, configuration)
 }
 

@@ -7,10 +7,14 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 use serde_json::json;
-use switchboard_core::{ids::TenantId, ports::TenantScope};
+use switchboard_core::{
+    access::audit::{Action, Details},
+    ids::TenantId,
+    ports::TenantScope,
+};
 
 use super::{super::Session, confirm, counter};
-use crate::{commands::IN_PART, output};
+use crate::{commands::IN_PART, operator, output};
 
 /// A database up to this size is rewritten also beside a running server, whose writes wait meanwhile: they do so for five
 /// seconds before they fail, and this takes about two.
@@ -32,7 +36,9 @@ pub(crate) async fn wipe(session: Session, id: TenantId, yes: bool, dry_run: boo
     confirm(&format!("This removes tenant {id} with {} for good.", listed(&rows)), id.as_str(), yes)?;
     // The configuration first: without it, the server takes no more of this tenant's tickets in.
     remove(&session.data.tenants().join(id.as_str()).join("config.json"), |path| fs::remove_file(path))?;
-    store.begin_wipe(&scope).await?;
+    let act = operator::by().did(Action::TenantWipe, Some(&id));
+    let act = act.with(Details { count: Some(rows.values().sum()), ..Details::default() });
+    store.audited(act, store.begin_wipe(&scope)).await?;
     let (mut removed, bar) = (BTreeMap::new(), counter(session.global.quiet, "rows removed"));
     loop {
         let step = store.wipe_step(&scope).await?;
@@ -59,7 +65,8 @@ pub(crate) async fn readmit(session: Session, id: TenantId) -> Result<ExitCode> 
     if unfinished {
         bail!("the wipe of tenant `{id}` did not come to its end; run `switchboard tenants wipe {id}` again first");
     }
-    if !wired.store.readmit(&TenantScope::of_operator(id.clone())).await? {
+    let act = operator::by().did(Action::TenantReadmit, Some(&id));
+    if !wired.store.audited(act, wired.store.readmit(&TenantScope::of_operator(id.clone()))).await? {
         bail!("tenant `{id}` was not wiped");
     }
     if session.global.json {

@@ -83,6 +83,12 @@ actions! {
     TenantImport = "tenant.import";
     /// A tenant's data were removed for good.
     TenantWipe = "tenant.wipe";
+    /// A tenant that was wiped may come back.
+    TenantReadmit = "tenant.readmit";
+    /// Examples that a classifier learns from were removed.
+    ExamplesClear = "examples.clear";
+    /// The wall clock was confirmed, so that retention goes on.
+    RetentionConfirm = "retention.confirm";
     /// An effect of unknown outcome was settled by a person.
     EffectSettle = "effect.settle";
 }
