@@ -183,7 +183,8 @@ async fn a_damaged_backup_and_a_folder_in_use_are_refused_and_nothing_changes() 
     let (file, into) = (home.beside("backup.zip"), home.beside("into"));
     let whole = fs::read(&file).unwrap();
     let bad = home.beside("bad.zip");
-    for (n, at) in [1_000, 5_000, whole.len() / 3, whole.len() / 2].into_iter().enumerate() {
+    // Within the database, the first file of the archive; further on a byte may be one of the archive's own that says nothing.
+    for (n, at) in [1_000, 2_000, 3_000, 4_000].into_iter().enumerate() {
         let mut bytes = whole.clone();
         bytes[at] ^= 0x40;
         fs::write(&bad, bytes).unwrap();
