@@ -9,6 +9,7 @@ mod load;
 mod overload;
 mod process;
 mod receiver;
+mod recovery;
 mod server;
 
 use std::time::Duration;
@@ -25,12 +26,14 @@ fn main() -> Result<()> {
     let mut tickets = 20_000;
     let mut as_json = false;
     let mut overload = None;
+    let mut recovery = false;
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
             "--tickets" => {
                 let number = arguments.next().context("--tickets needs a number")?;
                 tickets = number.parse().context("--tickets needs a number")?;
             }
+            "--recovery" => recovery = true,
             "--overload" => overload = Some(overload.unwrap_or(20)),
             "--seconds" => {
                 let number = arguments.next().context("--seconds needs a number")?;
@@ -38,13 +41,17 @@ fn main() -> Result<()> {
             }
             "--json" => as_json = true,
             other => anyhow::bail!(
-                "unknown argument {other}; there are --tickets N, --overload, --seconds N (of the overload) and --json"
+                "unknown argument {other}; there are --tickets N, --recovery, --overload, --seconds N (of the overload) and --json"
             ),
         }
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     if let Some(seconds) = overload {
         println!("{:#}", runtime.block_on(run_overload(seconds))?);
+        return Ok(());
+    }
+    if recovery {
+        println!("{:#}", runtime.block_on(run_recovery(100_000))?);
         return Ok(());
     }
     let figures = runtime.block_on(run(tickets))?;
@@ -64,6 +71,13 @@ async fn run_overload(seconds: u64) -> Result<Value> {
     warm.closed(&server, CONNECTIONS).await?;
     receiver.wait_for(2_000, Duration::from_secs(60)).await?;
     overload::run(&server, &receiver, seconds).await
+}
+
+async fn run_recovery(waiting: usize) -> Result<Value> {
+    let folder = tempfile::tempdir()?;
+    let receiver = Receiver::start().await?;
+    let server = Server::start(&folder.path().join("flat"), &receiver, None).await?;
+    recovery::run(server, &receiver, waiting).await
 }
 
 async fn run(tickets: usize) -> Result<Value> {

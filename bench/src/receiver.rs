@@ -11,7 +11,13 @@ use anyhow::{Result, bail};
 use axum::{Router, extract::State, http::HeaderMap, routing::post};
 use tokio::net::TcpListener;
 
-type Seen = Arc<Mutex<HashSet<String>>>;
+#[derive(Default)]
+struct Taken {
+    updates: HashSet<String>,
+    single: HashSet<String>,
+}
+
+type Seen = Arc<Mutex<Taken>>;
 
 /// Takes web hooks.
 pub(crate) struct Receiver {
@@ -34,7 +40,12 @@ impl Receiver {
     }
 
     pub(crate) fn seen(&self) -> usize {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner).len()
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).updates.len()
+    }
+
+    /// Whether an update of that ticket came; tickets of imports are not remembered by name.
+    pub(crate) fn has_ticket(&self, id: &str) -> bool {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).single.contains(id)
     }
 
     pub(crate) async fn wait_for(&self, number: usize, limit: Duration) -> Result<()> {
@@ -49,8 +60,12 @@ impl Receiver {
     }
 }
 
-async fn take(State(seen): State<Seen>, headers: HeaderMap) {
+async fn take(State(seen): State<Seen>, headers: HeaderMap, body: String) {
     if let Some(id) = headers.get("webhook-id").and_then(|id| id.to_str().ok()) {
-        seen.lock().unwrap_or_else(PoisonError::into_inner).insert(id.to_owned());
+        let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.updates.insert(id.to_owned());
+        if let Some((_, single)) = body.split_once("\"ticket_id\":\"single-") {
+            seen.single.insert(format!("single-{}", single.split('"').next().unwrap_or_default()));
+        }
     }
 }

@@ -72,15 +72,26 @@ impl Server {
         Ok(letters.as_array().context("dlq list gives no array")?.len())
     }
 
+    /// Kills it, and says when.
+    pub(crate) fn kill(&mut self) -> Result<Instant> {
+        self.child.kill()?;
+        let killed = Instant::now();
+        self.child.wait()?;
+        Ok(killed)
+    }
+
+    /// Starts it on the data that it has, and waits for its first answer.
+    pub(crate) async fn start_again(&mut self) -> Result<()> {
+        self.child = spawn(&self.data, self.address, self.receiver, None)?;
+        until_alive(self.address).await
+    }
+
     /// Stops and starts it `times` over on the data that it has, and measures from the start to the first answer.
     pub(crate) async fn restarts(mut self, times: usize) -> Result<Value> {
         let mut took = Vec::with_capacity(times);
         for _ in 0..times {
-            self.child.kill()?;
-            self.child.wait()?;
-            let started = Instant::now();
-            self.child = spawn(&self.data, self.address, self.receiver, None)?;
-            until_alive(self.address).await?;
+            let started = self.kill()?;
+            self.start_again().await?;
             took.push(started.elapsed().as_millis() as u64);
         }
         took.sort_unstable();
