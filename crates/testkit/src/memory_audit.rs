@@ -46,13 +46,17 @@ impl AuditLog for MemoryAudit {
 
     async fn list(&self, scope: Option<&TenantScope>, filter: &AuditFilter, limit: u32) -> Result<Vec<AuditEntry>> {
         let entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_meant = |entry: &&AuditEntry| {
-            scope.is_none_or(|scope| entry.tenant.as_ref() == Some(scope.tenant()))
-                && filter.since.is_none_or(|since| entry.at >= since)
+        let is_own = |entry: &AuditEntry| scope.is_none_or(|scope| entry.tenant.as_ref() == Some(scope.tenant()));
+        let numbered = entries.iter().map(|(entry, _)| entry.clone()).filter(is_own).zip(1..).map(|(entry, number)| {
+            AuditEntry { sequence: if filter.own_numbers { number } else { entry.sequence }, ..entry }
+        });
+        let numbered: Vec<_> = numbered.collect();
+        let is_meant = |entry: &AuditEntry| {
+            filter.since.is_none_or(|since| entry.at >= since)
                 && filter.action.is_none_or(|action| entry.action == action)
                 && filter.before.is_none_or(|before| entry.sequence < before)
         };
-        Ok(entries.iter().rev().map(|(entry, _)| entry).filter(is_meant).take(limit as usize).cloned().collect())
+        Ok(numbered.into_iter().rev().filter(is_meant).take(limit as usize).collect())
     }
 
     async fn verify(&self) -> Result<Verdict> {

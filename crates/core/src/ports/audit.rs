@@ -16,6 +16,9 @@ pub struct AuditFilter {
     pub action: Option<Action>,
     /// Before this number: the last one of the page before.
     pub before: Option<u64>,
+    /// Count as if there were only the entries about the tenant of the scope: from 1 without gaps, in `sequence` and in
+    /// `before`. For callers of a tenant, to whom gaps would tell how much is done for others.
+    pub own_numbers: bool,
 }
 
 /// The record of administrative acts: appended to, read and checked, never changed.

@@ -30,7 +30,7 @@ async fn list(session: &Session, wired: &Wired, since: Option<Timestamp>, limit:
     while entries.len() < limit as usize {
         let wanted = limits::PAGE_AUDIT.min(limit - u32::try_from(entries.len()).unwrap_or(limit));
         let before = entries.last().map(|entry| entry.sequence);
-        let filter = AuditFilter { since, before, action: None };
+        let filter = AuditFilter { since, before, ..AuditFilter::default() };
         let page = wired.store.list(scope.as_ref(), &filter, wanted).await.map_err(|error| anyhow!(error.report()))?;
         let is_last = page.len() < wanted as usize;
         entries.extend(page);

@@ -8,7 +8,7 @@
 use std::time::Duration;
 
 use axum::http::Method;
-use serde_json::Value;
+use serde_json::{Value, json};
 use switchboard_core::access::Scope;
 use switchboard_testkit::world::start;
 
@@ -19,8 +19,10 @@ use super::{
 
 /// In every word of the other tenant: its name, teams, categories, ids and texts.
 const FOREIGN: &str = "quokka";
+/// The header by which a session names a tenant.
+const TENANT: &str = "x-switchboard-tenant";
 /// Parameters that name no thing of anybody.
-const WORDS: [&str; 7] = ["priority", "status", "sync_status", "review_state", "since", "until", "limit"];
+const WORDS: [&str; 8] = ["priority", "status", "sync_status", "review_state", "since", "until", "limit", "before"];
 
 fn here() -> Names {
     Names {
@@ -32,6 +34,9 @@ fn here() -> Names {
         reviews_cursor: String::new(),
         idempotency_key: "idem-1".to_owned(),
         correlation_id: "corr-1".to_owned(),
+        key_id: String::new(),
+        before: "2".to_owned(),
+        tenant: HERE.to_owned(),
     }
 }
 
@@ -45,6 +50,9 @@ fn elsewhere() -> Names {
         reviews_cursor: String::new(),
         idempotency_key: "quokka-idem-1".to_owned(),
         correlation_id: "quokka-corr-1".to_owned(),
+        key_id: String::new(),
+        before: "2".to_owned(),
+        tenant: ELSEWHERE.to_owned(),
     }
 }
 
@@ -58,6 +66,8 @@ fn nowhere(names: &Names) -> Names {
         category: other(&names.category),
         idempotency_key: other(&names.idempotency_key),
         correlation_id: other(&names.correlation_id),
+        key_id: "0123456789abcdef".to_owned(),
+        tenant: other(&names.tenant),
         ..names.clone()
     }
 }
@@ -75,12 +85,14 @@ struct Case {
 impl Case {
     async fn new() -> Self {
         let world = World::new();
-        let key = world.key(HERE, Scope::TICKETS, None).await;
-        let foreign_key = world.key(ELSEWHERE, Scope::TICKETS, None).await;
+        let key = world.key(HERE, Scope::ALL, None).await;
+        let foreign_key = world.key(ELSEWHERE, Scope::ALL, None).await;
         let operations = operations(&document()).unwrap_or_else(|error| panic!("{error}"));
         let mut case = Self { world, operations, here: here(), elsewhere: elsewhere(), key, foreign_key };
         case.fill(&case.key, &case.here, "plain").await;
         case.fill(&case.foreign_key, &case.elsewhere, FOREIGN).await;
+        case.here.key_id = key_id(&case.world.key(HERE, &[Scope::KeysManage], None).await);
+        case.elsewhere.key_id = key_id(&case.world.key(ELSEWHERE, &[Scope::KeysManage], None).await);
         for (key, names) in [(case.key.clone(), &mut case.here), (case.foreign_key.clone(), &mut case.elsewhere)] {
             for (path, cursor) in
                 [("/tickets?limit=1", &mut names.tickets_cursor), ("/reviews?limit=1", &mut names.reviews_cursor)]
@@ -106,10 +118,10 @@ impl Case {
             for field in ["subject", "description"] {
                 body[field] = format!("{word}{field} mail {word}@{word}.example about SVC204 and {word}{n}").into();
             }
-            body["attachments"][0] = serde_json::json!({
+            body["attachments"][0] = json!({
                 "name": format!("{word}.jpg"), "type": "image/jpeg", "url": format!("https://{word}.example/1")
             });
-            body["metadata"] = serde_json::json!({ word: word });
+            body["metadata"] = json!({ word: word });
             call.body = body.to_string().into_bytes();
             let call = call
                 .header("idempotency-key", &names.idempotency_key.replace('1', &n.to_string()))
@@ -141,7 +153,11 @@ impl Case {
             all.push(get(&self.world, &format!("/tickets/{}", item["ticket_id"].as_str().unwrap()), key).await.text());
         }
         all.push(list.text());
-        all.push(get(&self.world, "/reviews?limit=200", key).await.text());
+        for path in ["/reviews?limit=200", "/keys", "/audit-log?limit=200", "/session"] {
+            let reply = get(&self.world, path, key).await;
+            assert_eq!(reply.status, 200, "{path}: {}", reply.text());
+            all.push(reply.text());
+        }
         all
     }
 }
@@ -149,6 +165,11 @@ impl Case {
 async fn get(world: &World, target: &str, key: &str) -> Reply {
     let request = axum::http::Request::get(target).header("x-api-key", key).body(axum::body::Body::empty());
     world.call(request.unwrap()).await
+}
+
+/// The public part of a key.
+fn key_id(key: &str) -> String {
+    key["sb_live_".len()..][..16].to_owned()
 }
 
 /// The rare word in an answer, beyond what the caller said itself.
@@ -164,7 +185,9 @@ fn leaks(call: &Call, reply: &Reply) -> Vec<String> {
 /// An answer as it would be about anything else: without the ids that are new each time.
 fn plain(reply: &Reply) -> (u16, String) {
     let text = reply.text().replace(FOREIGN, "wombat");
-    let is_new = |word: &&str| word.len() == ulid::ULID_LEN && ulid::Ulid::from_string(word).is_ok();
+    let is_key = |word: &str| word.len() == 16 && word.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let is_ulid = |word: &str| word.len() == ulid::ULID_LEN && ulid::Ulid::from_string(word).is_ok();
+    let is_new = |word: &&str| is_ulid(word) || is_key(word) || word.starts_with("sb_live_");
     let new: Vec<String> = text.split('"').filter(is_new).map(str::to_owned).collect();
     (reply.status, new.iter().fold(text, |text, id| text.replace(id, "<new>")))
 }
@@ -182,7 +205,11 @@ struct Attack {
 fn attacks(case: &Case) -> Vec<Attack> {
     let (here, theirs, none) = (&case.here, &case.elsewhere, &nowhere(&case.elsewhere));
     let (mut of_paths, mut others, mut fresh) = (Vec::new(), Vec::new(), 0_u32);
-    for operation in case.operations.iter().filter(|operation| operation.known.is_some()) {
+    for operation in case.operations.iter().filter(|operation| operation.is_keyed()) {
+        if operation.method == "GET" {
+            let what = format!("{} as it is", operation.name());
+            of_paths.push(Attack { what, call: operation.call(here), twin: None, is_thing: false });
+        }
         let mut own = |word: &str| {
             fresh += 1;
             let call = operation.call(here);
@@ -259,6 +286,12 @@ async fn cross(case: &Case, key: &str) -> Vec<String> {
         for word in leaks(&call, &reply) {
             wrong.push(format!("{what}: {word} is in {}", reply.text()));
         }
+        if call.headers.iter().any(|(name, value)| name == TENANT && value == ELSEWHERE.as_bytes())
+            && call.path != "/session"
+            && reply.status != 403
+        {
+            wrong.push(format!("{what}: {} for another tenant", reply.status));
+        }
         let Some(twin) = twin else { continue };
         let answer = case.send(&twin.header("x-api-key", key)).await;
         if plain(&reply) != plain(&answer) {
@@ -284,6 +317,11 @@ fn strings(value: &Value, at: String) -> Vec<(String, String)> {
 async fn no_operation_shows_or_changes_another_tenants_data() {
     let case = Case::new().await;
     let before = case.all_of(&case.foreign_key).await;
+    let own = case.all_of(&case.key).await.concat();
+    for foreign in [FOREIGN, &case.elsewhere.key_id, &key_id(&case.foreign_key)] {
+        assert!(before.concat().contains(foreign), "{foreign} is there to be found");
+        assert!(!own.contains(foreign), "{foreign} is among what the tenant reads of its own");
+    }
     let wrong = cross(&case, &case.key).await;
     assert!(wrong.is_empty(), "{} answers:\n{}", wrong.len(), wrong.join("\n"));
     case.world.work().await;
@@ -302,6 +340,13 @@ async fn the_check_finds_a_door_that_is_open() {
         "quokkasubject is in",
         "is not as for nobody's",
         "GET /reviews",
+        "GET /keys as it is: quokka is in",
+        "GET /audit-log as it is: quokka is in",
+        "GET /session as it is: quokka is in",
+        "DELETE /keys/{key_id} Path key_id: 204",
+        "POST /keys/{key_id}/rotate Path key_id: 409",
+        "GET /tickets Header x-switchboard-tenant: 200 for another tenant",
+        "GET /tickets Header x-switchboard-tenant is not as for nobody's",
     ] {
         assert!(wrong.iter().any(|line| line.contains(what)), "{what} is not told: {wrong:#?}");
     }
@@ -331,7 +376,7 @@ async fn every_operation_refuses_every_key_that_is_not_in_force() {
         ("revoked", Some(revoked)),
         ("expired", Some(expired)),
     ];
-    for operation in case.operations.iter().filter(|operation| operation.known.is_some()) {
+    for operation in case.operations.iter().filter(|operation| operation.is_keyed()) {
         for names in [&case.here, &case.elsewhere] {
             for (what, key) in &wrong {
                 let what = format!("{} with a key that is {what}", operation.name());
@@ -362,8 +407,8 @@ async fn every_operation_refuses_every_key_that_is_not_in_force() {
 async fn every_operation_asks_for_its_scope() {
     let case = Case::new().await;
     for operation in &case.operations {
-        let Some(known) = operation.known else { continue };
-        let others: Vec<Scope> = Scope::ALL.iter().copied().filter(|scope| *scope != known.scope).collect();
+        let Some(wanted) = operation.scope() else { continue };
+        let others: Vec<Scope> = Scope::ALL.iter().copied().filter(|scope| *scope != wanted).collect();
         let mut sets: Vec<Vec<Scope>> = others.iter().map(|scope| vec![*scope]).collect();
         sets.extend([Vec::new(), others]);
         for scopes in sets {
@@ -373,13 +418,37 @@ async fn every_operation_asks_for_its_scope() {
                 let reply = case.send(&call).await;
                 let what = format!("{} with {scopes:?}", operation.name());
                 assert_eq!(reply.status, 403, "{what}: {}", reply.text());
-                assert!(reply.text().contains(known.scope.name()), "{what}: {}", reply.text());
+                assert!(reply.text().contains(wanted.name()), "{what}: {}", reply.text());
                 assert_eq!(leaks(&call, &reply), Vec::<String>::new(), "{what}");
             }
         }
-        let key = case.world.key(HERE, &[known.scope], None).await;
+        let key = case.world.key(HERE, &[wanted], None).await;
         let reply = case.send(&operation.call(&case.here).header("x-api-key", &key)).await;
         assert!(!matches!(reply.status, 401 | 403), "{}: its own scope is enough: {}", operation.name(), reply.text());
+    }
+}
+
+#[tokio::test]
+async fn what_any_key_may_do_shows_nothing_foreign() {
+    let case = Case::new().await;
+    let mut sets: Vec<Vec<Scope>> = Scope::ALL.iter().map(|scope| vec![*scope]).collect();
+    sets.extend([Vec::new(), Scope::ALL.to_vec()]);
+    for operation in case.operations.iter().filter(|one| one.is_keyed() && one.scope().is_none()) {
+        for scopes in &sets {
+            let key = case.world.key(HERE, scopes, None).await;
+            let call = operation.call(&case.elsewhere).header("x-api-key", &key);
+            let reply = case.send(&call).await;
+            let what = format!("{} with {scopes:?}: {}", operation.name(), reply.text());
+            assert_eq!(leaks(&call, &reply), Vec::<String>::new(), "{what}");
+            // A key is no session that could be ended.
+            assert_eq!(reply.status, if operation.method == "GET" { 200 } else { 403 }, "{what}");
+            if reply.status == 200 {
+                let names: Vec<_> = scopes.iter().map(|scope| scope.name()).collect();
+                let said = reply.json();
+                assert_eq!((&said["tenants"], &said["scopes"]), (&json!([HERE]), &json!(names)), "{what}");
+                assert_eq!(said["id"], key_id(&key).as_str(), "{what}");
+            }
+        }
     }
 }
 
@@ -392,6 +461,12 @@ async fn nothing_public_names_a_tenant_and_no_other_method_is_there() {
         assert_eq!(leaks(&call, &reply), Vec::<String>::new(), "{target}");
         assert!(!reply.text().contains("acme"), "{target} names a tenant: {}", reply.text());
     }
+    for operation in case.operations.iter().filter(|operation| !operation.is_keyed()) {
+        let call = operation.call(&case.elsewhere);
+        let reply = case.send(&call).await;
+        assert_eq!(leaks(&call, &reply), Vec::<String>::new(), "{}", operation.name());
+        assert!(!reply.text().contains("acme"), "{} names a tenant: {}", operation.name(), reply.text());
+    }
     let methods =
         [Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE, Method::OPTIONS, Method::TRACE];
     for operation in &case.operations {
@@ -403,7 +478,7 @@ async fn nothing_public_names_a_tenant_and_no_other_method_is_there() {
             let reply = case.send(&call.header("x-api-key", &case.key)).await;
             assert!(matches!(reply.status, 404 | 405), "{method} {}: {}", operation.path, reply.text());
         }
-        if operation.method == "GET" && operation.known.is_some() {
+        if operation.method == "GET" && operation.is_keyed() {
             let call = Call { method: "HEAD".into(), ..operation.call(&case.elsewhere) };
             assert_eq!(case.send(&call).await.status, 401, "HEAD {}", operation.path);
             let reply = case.send(&call.header("x-api-key", &case.key)).await;

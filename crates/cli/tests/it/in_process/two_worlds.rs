@@ -21,6 +21,8 @@ struct Side {
     world: World,
     /// Cursors that this world gave.
     cursors: Vec<String>,
+    /// Keys that were made for this tenant, and one of the other's.
+    keys: Vec<String>,
     key: String,
     foreign_key: String,
 }
@@ -29,11 +31,13 @@ impl Side {
     async fn new(seed: u64) -> Self {
         let world = World::new();
         world.reseed(seed);
-        let key = world.key(HERE, Scope::TICKETS, None).await;
+        let key = world.key(HERE, Scope::ALL, None).await;
         // The other tenant's keys differ, too.
         world.reseed(seed ^ 0xffff);
-        let foreign_key = world.key(ELSEWHERE, Scope::TICKETS, None).await;
-        Self { world, cursors: Vec::new(), key, foreign_key }
+        let foreign_key = world.key(ELSEWHERE, Scope::ALL, None).await;
+        let spare = world.key(ELSEWHERE, &[Scope::KeysManage], None).await;
+        let keys = vec![spare["sb_live_".len()..][..16].to_owned()];
+        Self { world, cursors: Vec::new(), keys, key, foreign_key }
     }
 
     async fn send(&self, call: &Call, key: &str) -> Option<Reply> {
@@ -57,7 +61,7 @@ impl Side {
         self.world.reseed(seed);
         self.world.work().await;
         for _ in 0..random.below(4) {
-            let call = any_call(random, operations, 0);
+            let call = any_call(random, operations, 0, &self.keys);
             if let Some(call) = call {
                 self.send(&call, &self.foreign_key).await;
             }
@@ -70,10 +74,9 @@ impl Side {
 }
 
 /// A call with names that both tenants use; it may be wrong in many ways. `cursors` were given so far, and one is named by
-/// its number.
-fn any_call(random: &mut Random, operations: &[Operation], cursors: usize) -> Option<Call> {
-    let keyed: Vec<&Operation> =
-        operations.iter().filter(|one| one.known.is_some() && one.path != "/metrics").collect();
+/// its number; of `keys` a late one.
+fn any_call(random: &mut Random, operations: &[Operation], cursors: usize, keys: &[String]) -> Option<Call> {
+    let keyed: Vec<&Operation> = operations.iter().filter(|one| one.is_keyed() && one.path != "/metrics").collect();
     let operation = random.pick(&keyed);
     let n = random.below(12);
     let pick = |random: &mut Random, from: &[&str]| random.pick(from).to_owned();
@@ -87,6 +90,9 @@ fn any_call(random: &mut Random, operations: &[Operation], cursors: usize) -> Op
         reviews_cursor: cursor,
         idempotency_key: format!("idem-{}", random.below(6)),
         correlation_id: format!("corr-{}", random.below(6)),
+        key_id: if random.one_in(4) { &keys[0] } else { random.pick(&keys[keys.len().saturating_sub(4)..]) }.clone(),
+        before: random.below(100).to_string(),
+        tenant: pick(random, &[HERE, HERE, ELSEWHERE, "nobody"]),
     };
     let mut call = operation.call(&names);
     for parameter in &operation.parameters {
@@ -123,6 +129,7 @@ async fn no_answer_depends_on_another_tenants_data() {
     let pairs = count("SWITCHBOARD_TEST_PAIRS", PAIRS);
     let (mut random, mut left, mut right) = (Random::named("calls"), Random::named("left"), Random::named("right"));
     let mut statuses = std::collections::BTreeMap::<(String, u16), u64>::new();
+    let mut read = std::collections::BTreeMap::<String, u64>::new();
     let mut done = 0;
     while done < pairs {
         let mut sides = [Side::new(done + 1).await, Side::new(done + 1).await];
@@ -132,7 +139,9 @@ async fn no_answer_depends_on_another_tenants_data() {
                 sides[0].disturb(&mut left, &operations, done + n).await;
                 sides[1].disturb(&mut right, &operations, done + n).await;
             }
-            let Some(call) = any_call(&mut random, &operations, sides[0].cursors.len()) else { continue };
+            let Some(call) = any_call(&mut random, &operations, sides[0].cursors.len(), &sides[0].keys) else {
+                continue;
+            };
             let works = random.one_in(2);
             let mut replies = Vec::new();
             for side in &mut sides {
@@ -144,6 +153,11 @@ async fn no_answer_depends_on_another_tenants_data() {
                 {
                     side.cursors.push(cursor);
                 }
+                if let Some(id) = reply.as_ref().and_then(|reply| reply.json()["id"].as_str().map(str::to_owned))
+                    && call.path.starts_with("/keys")
+                {
+                    side.keys.push(id);
+                }
                 replies.push(reply);
                 if works {
                     side.world.work().await;
@@ -152,13 +166,29 @@ async fn no_answer_depends_on_another_tenants_data() {
             assert_eq!(replies[0], replies[1], "pair {}: {} {}", done + n, call.target(), call.said());
             if let Some(reply) = &replies[0] {
                 *statuses.entry((call.method.clone(), reply.status)).or_default() += 1;
+                if call.method == "GET" && reply.status == 200 {
+                    *read.entry(call.path.clone()).or_default() += 1;
+                }
             }
         }
         done += PAIRS_OF_A_WORLD.min(pairs - done);
     }
     println!("{pairs} pairs of calls, 0 differ; answers: {statuses:?}");
-    for wanted in [("POST", 202), ("POST", 200), ("GET", 200), ("GET", 404), ("POST", 409), ("POST", 422)] {
+    for wanted in [
+        ("POST", 202),
+        ("POST", 200),
+        ("GET", 200),
+        ("GET", 404),
+        ("POST", 409),
+        ("POST", 422),
+        ("POST", 201),
+        ("DELETE", 204),
+    ] {
         let found = statuses.get(&(wanted.0.to_owned(), wanted.1)).copied().unwrap_or(0);
         assert!(found > pairs / 500, "{wanted:?} came {found} times: the calls try too little");
+    }
+    for path in ["/tickets", "/reviews", "/keys", "/audit-log", "/session"] {
+        let found = read.get(path).copied().unwrap_or(0);
+        assert!(found > pairs / 100, "{path} was read {found} times: the calls try too little");
     }
 }

@@ -34,6 +34,7 @@ pub async fn audit_log(make: impl AsyncFn() -> UnderTest<Log>) {
             numbers_have_no_gaps_whoever_appends,
             newest_first_and_only_what_is_asked_for,
             a_tenant_sees_its_own_entries_alone,
+            a_tenants_own_numbers_do_not_tell_what_others_do,
             a_log_as_it_was_written_is_whole,
             an_empty_log_is_told,
         ]
@@ -130,6 +131,25 @@ async fn a_tenant_sees_its_own_entries_alone(bench: Bench) {
         bench.numbers(Some(&sample::scope("acm")), AuditFilter::default(), 10).await,
         vec![],
     );
+}
+
+async fn a_tenants_own_numbers_do_not_tell_what_others_do(bench: Bench) {
+    let since = bench.clock.now().plus(Duration::from_secs(1));
+    for n in 1..=4 {
+        bench.append(NewAuditEntry { tenant: "globex".parse().ok(), ..sample::act(Action::KeyCreate, n) }).await;
+        bench.append(sample::act(Action::KeyCreate, n)).await;
+        bench.append(of_server(Action::Login)).await;
+        bench.clock.advance(Duration::from_secs(1));
+    }
+    bench.append(sample::act(Action::KeyRevoke, 1)).await;
+    let (acme, own) = (sample::scope("acme"), AuditFilter { own_numbers: true, ..AuditFilter::default() });
+    let acme = Some(&acme);
+    expect_eq("acme's numbers", bench.numbers(acme, own, 10).await, vec![5, 4, 3, 2, 1]);
+    expect_eq("a page", bench.numbers(acme, AuditFilter { before: Some(4), ..own }, 2).await, vec![3, 2]);
+    expect_eq("since then", bench.numbers(acme, AuditFilter { since: Some(since), ..own }, 10).await, vec![5, 4, 3, 2]);
+    let action = Some(Action::KeyRevoke);
+    expect_eq("of one act", bench.numbers(acme, AuditFilter { action, ..own }, 10).await, vec![5]);
+    expect_eq("as the log counts", bench.numbers(acme, AuditFilter::default(), 2).await, vec![13, 11]);
 }
 
 async fn a_log_as_it_was_written_is_whole(bench: Bench) {
