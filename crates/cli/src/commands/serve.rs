@@ -72,7 +72,7 @@ pub(super) async fn serve(session: Session, listen: Option<SocketAddr>, with_dem
             operator: wired.store.clone(),
             oidc: wired.oidc.clone(),
             uses: Arc::clone(&uses),
-            is_https: settings.access.https,
+            is_https: settings.access.https || tls.is_some(),
         },
         environment: settings.server.environment.clone(),
         metrics_need_key: settings.server.metrics_need_key,

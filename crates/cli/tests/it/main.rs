@@ -22,6 +22,7 @@ mod desk_failures;
 mod desks;
 mod disk;
 mod door;
+mod effects;
 mod eval;
 mod first_start;
 mod fuzz;

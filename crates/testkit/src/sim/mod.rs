@@ -11,6 +11,7 @@
 mod actors;
 mod check;
 mod exec;
+mod others;
 mod outside;
 mod store;
 mod world;
