@@ -14,7 +14,7 @@ const STEPS: &[Step] = &[
     Step { name: "tidy", run: tidy::check },
     Step { name: "format", run: |project| run(&mut project.cargo("fmt --all --check")) },
     Step { name: "lint", run: |project| run(&mut project.cargo("clippy --workspace --all-targets -- -D warnings")) },
-    Step { name: "test", run: |project| run(&mut project.cargo("test --workspace")) },
+    Step { name: "test", run: all_tests },
     Step { name: "contract", run: contract::check },
     Step { name: "deny", run: deny },
 ];
@@ -49,6 +49,17 @@ pub(crate) fn advisories(project: &Project, arguments: &[String]) -> Result<()> 
         "the advisory database could not be fetched, so nothing was checked; this command must reach github.com",
     )?;
     run(project.command(&deny).args(["check", "--disable-fetch", "advisories"]))
+}
+
+/// Runs of the simulation in CI; a plain `cargo test` has fewer.
+const SEEDS: &str = "2000";
+
+fn all_tests(project: &Project) -> Result<()> {
+    let mut tests = project.cargo("test --workspace");
+    if std::env::var_os("SWITCHBOARD_TEST_SEEDS").is_none() {
+        tests.env("SWITCHBOARD_TEST_SEEDS", SEEDS);
+    }
+    run(&mut tests)
 }
 
 fn fast_tests(project: &Project) -> Result<()> {
