@@ -90,7 +90,8 @@ fn any_call(random: &mut Random, operations: &[Operation], cursors: usize, keys:
         reviews_cursor: cursor,
         idempotency_key: format!("idem-{}", random.below(6)),
         correlation_id: format!("corr-{}", random.below(6)),
-        key_id: if random.one_in(4) { &keys[0] } else { random.pick(&keys[keys.len().saturating_sub(4)..]) }.clone(),
+        key_id: if random.one_in(4) { &keys[0] } else { &keys[keys.len() - 1 - random.below(keys.len().min(4))] }
+            .clone(),
         before: random.below(100).to_string(),
         tenant: pick(random, &[HERE, HERE, ELSEWHERE, "nobody"]),
     };
