@@ -58,8 +58,8 @@ mod tests {
     #[test]
     fn eight_tenants_that_hang_leave_a_hand_for_the_ninth() {
         let mut held: Vec<usize> = Vec::new();
-        for _ in 0..9 {
-            held.push(0);
+        for tenants in 1..=9 {
+            held.resize(tenants, 0);
             let free = HANDS - held.iter().sum::<usize>();
             let waiting: Vec<_> = held.iter().map(|held| Waiting { held: *held, due: 1_000 }).collect();
             for (held, dealt) in held.iter_mut().zip(deal(free, free, &waiting)) {

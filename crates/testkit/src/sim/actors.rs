@@ -219,14 +219,12 @@ impl Story {
                     answers.into_iter().next().ok_or(())?.map_err(|_| ())
                 })
                 .await;
-            match answer {
-                Some(Ok(_)) => {
-                    lock(&self.sent)[n].acknowledged = true;
-                    if !std::mem::take(&mut again) {
-                        break;
-                    }
+            // Refused, or the process has died over it: it is sent again.
+            if let Some(Ok(_)) = answer {
+                lock(&self.sent)[n].acknowledged = true;
+                if !std::mem::take(&mut again) {
+                    break;
                 }
-                Some(Err(())) | None => {}
             }
             self.sleep(100, 3_000).await;
         }

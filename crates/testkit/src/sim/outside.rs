@@ -179,7 +179,7 @@ impl Classifier for SimClassifier {
             return Err(Error::new(ErrorKind::Internal, "the classifier is confused"));
         }
         let (category, team) =
-            if ticket.id.as_str().len() % 2 == 0 { ("invoice", "billing") } else { ("outage", "support") };
+            if ticket.id.as_str().len().is_multiple_of(2) { ("invoice", "billing") } else { ("outage", "support") };
         Ok(Classification {
             categories: vec![CategoryProbability { category: sample::parsed(category), probability: 0.9 }],
             teams: vec![TeamProbability { team: sample::parsed(team), probability: 0.9 }],

@@ -158,7 +158,7 @@ impl World {
 
     /// Whether clocks jump in this run.
     pub(super) fn jumps(&self) -> bool {
-        self.state().plan.seed % 3 == 0
+        self.state().plan.seed.is_multiple_of(3)
     }
 
     fn dies_here(&self, name: &str) -> bool {

@@ -64,7 +64,7 @@ impl Machine for SqliteMachine {
         for table in TABLES {
             let mut statement =
                 connection.prepare(&format!("SELECT * FROM {table} WHERE {} = ?1", key(table))).unwrap();
-            let columns: Vec<String> = statement.column_names().into_iter().map(str::to_owned).collect();
+            let columns: Vec<String> = statement.column_names().map(str::to_owned).collect();
             let rows = statement.query_map([event.as_str()], |row| {
                 Ok(columns
                     .iter()

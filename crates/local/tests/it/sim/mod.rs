@@ -1,4 +1,5 @@
 //! The simulation of `switchboard_testkit::sim` over the SQLite store.
+#![allow(clippy::print_stdout, reason = "a long run tells its figures")]
 
 mod machine;
 
