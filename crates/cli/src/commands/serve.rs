@@ -22,7 +22,7 @@ use switchboard_local::{Role, SqliteStore, Swept};
 use tokio::{
     net::TcpListener,
     signal::unix::{Signal, SignalKind, signal},
-    sync::watch,
+    sync::{oneshot, watch},
     task::JoinHandle,
 };
 
@@ -82,7 +82,7 @@ pub(super) async fn serve(session: Session, listen: Option<SocketAddr>, with_dem
     });
     let grace = Duration::from_secs(settings.server.shutdown_seconds);
     let (stop, stopped) = watch::channel(false);
-    let mut worker = start_worker(wired.app.clone(), stopped.clone(), grace);
+    let mut worker = start_worker(wired.app.clone(), stopped.clone(), grace)?;
     let watcher = access::start_upkeep(wired.app.clone(), wired.store.clone(), uses, wired.oidc, stopped.clone());
     let sweeper = start_sweeper(wired.app.clone(), Arc::clone(&wired.store), settings.retention, stopped.clone());
     give_embeddings(data, Arc::clone(&wired.classifier));
@@ -159,15 +159,27 @@ fn keep_certificate_new(app: App, tls: Arc<Tls>, mut hangup: Signal) {
     });
 }
 
-fn start_worker(app: App, stopped: watch::Receiver<bool>, grace: Duration) -> JoinHandle<()> {
-    tokio::spawn(async move {
+/// The worker has a thread of its own: it is one task, and among thousands of requests it would get a thousandth of the
+/// processor. So the operating system shares it out, and a flood at the door leaves the work its part. The receiver is told
+/// when the worker ends, and is left alone when it panics.
+fn start_worker(app: App, stopped: watch::Receiver<bool>, grace: Duration) -> Result<oneshot::Receiver<()>> {
+    let (tell, told) = oneshot::channel();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("no async runtime")?;
+    let work = async move {
         // Tickets are taken in at once; they are worked on when the classifier is ready, so that a process that dies while it
         // learns has no ticket in its hands.
         if tokio::task::spawn_blocking(tone::prepare).await.is_err() {
             tracing::error!("learning the tone of tickets stopped");
         }
         jobs::work(&app, until(stopped), grace).await;
-    })
+        // Nobody waits any more when the server gave up on requests first.
+        let _ = tell.send(());
+    };
+    std::thread::Builder::new()
+        .name("worker".to_owned())
+        .spawn(move || runtime.block_on(work))
+        .context("the worker's thread cannot start")?;
+    Ok(told)
 }
 
 /// Retention and the search for what is unfinished: at the start, then every minute, in bounded steps.
