@@ -17,6 +17,7 @@ use crate::{HttpState, Problem, auth::Caller};
         (status = 401, description = "The operator asks for a key.", body = Problem, content_type = "application/problem+json"),
         (status = 403, description = "The key lacks the scope.", body = Problem, content_type = "application/problem+json"),
     ),
+    security((), ("api_key" = []), ("bearer" = [])),
 )]
 pub(crate) async fn metrics(State(state): State<HttpState>, request: Request) -> Result<Response, Problem> {
     if state.service.metrics_need_key {

@@ -155,6 +155,20 @@ async fn a_session_names_its_tenant_and_others_have_theirs() {
     let key = server.api(&home.make_key("globex", &[]));
     let other = key.request(Method::GET, "/tickets").header("x-switchboard-tenant", "acme");
     assert_eq!(status(other).await, 403, "a key has its own tenant");
+    // The log's own numbers would tell a tenant how much is done for others.
+    let reader = server.api(&home.make_key("globex", &["audit:read"]));
+    let log = || by_session(&server, &cookie, Method::GET, "/audit-log").header("x-switchboard-tenant", "globex");
+    let (own, of_log) = (reader.get("/audit-log").await.json(), Answer::of(log()).await.json());
+    let numbers = |page: &serde_json::Value| -> Vec<u64> {
+        page["items"].as_array().unwrap().iter().map(|entry| entry["sequence"].as_u64().unwrap()).collect()
+    };
+    let count = numbers(&own).len() as u64;
+    assert!(count > 1 && numbers(&own) == (1..=count).rev().collect::<Vec<_>>(), "{own}");
+    assert_eq!(numbers(&of_log).len() as u64, count);
+    assert!(numbers(&of_log)[0] > count, "the operator sees the numbers of the log: {of_log}");
+    let page = reader.get("/audit-log?limit=1").await.json();
+    assert_eq!(page["next_before"], count);
+    assert_eq!(numbers(&reader.get(&format!("/audit-log?limit=1&before={count}")).await.json()), [count - 1]);
     // A new password ends what the old one has opened.
     with_password(&home);
     assert_eq!(status(by_session(&server, &cookie, Method::GET, "/session")).await, 401);

@@ -25,6 +25,8 @@ use switchboard_core::{
         Pepper, Scope,
         audit::{Action, Actor, By, Label},
         keys::{self, Wish},
+        lockout::Lockout,
+        session::{self, Signed},
     },
     app::{App, BacklogLimits, RETRY_DELAYS},
     by_tenant::{CustomersByTenant, StatusByTenant},
@@ -220,6 +222,17 @@ impl World {
         let by = By { actor: Actor::CommandLine { user: Label::new("test"), uid: None }, correlation_id: None };
         let (key, _) = keys::create(&self.app, &Pepper::new(PEPPER), &scope, &by, wish).await.unwrap();
         key.reveal().expose_secret().to_owned()
+    }
+
+    /// The cookie of a session of the operator, who did not have to give a password.
+    pub(crate) async fn session(&self) -> String {
+        let (app, lockout) = (&self.app, Arc::new(Lockout::default()));
+        let login = session::begin(&lockout, app.clock.as_ref(), None).unwrap();
+        let (store, correlation) = (self.store.as_ref(), "test".parse().unwrap());
+        match session::finish(app, store, &Pepper::new(PEPPER), &lockout, login, true, correlation).await.unwrap() {
+            Signed::In { token, .. } => format!("switchboard={}", token.reveal().expose_secret()),
+            Signed::Wrong => panic!("the password was right"),
+        }
     }
 
     /// Takes a key back.
