@@ -356,7 +356,10 @@ struct Seen {
 
 impl Seen {
     fn read(connection: &Connection) -> rusqlite::Result<Self> {
-        connection.query_row("SELECT trusted_at, suspect_at, seen_at FROM retention_clock", [], |row| {
+        // Before the first sweep, the newest event says what the clock was when there was last something to do.
+        let sql = "SELECT coalesce(trusted_at, (SELECT at FROM events ORDER BY id DESC LIMIT 1)), suspect_at, seen_at
+                   FROM retention_clock";
+        connection.query_row(sql, [], |row| {
             Ok(Self { trusted: row.get(0)?, suspect: row.get(1)?, last: row.get(2)? })
         })
     }
@@ -368,14 +371,15 @@ impl Seen {
             .map(|_| ())
     }
 
-    /// Whether deletions may go by `now`. A clock that is more than a day ahead of the last one believed is a wrong clock or
-    /// a server that was off for long; which of them, time tells: one that goes on evenly for a day is believed.
+    /// Whether deletions may go by `now`. A clock that is more than a day away from the last one believed is a wrong clock, or
+    /// one set right, or a server that was off for long; which of them, time tells: one that goes on evenly for a day is
+    /// believed. One that is behind is no better than one that is ahead: what came in while it was further behind looks old.
     fn judge(self, now: Timestamp) -> (Self, bool) {
         let millis = |time: Duration| i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
         let now = now.as_millis();
         let believed = Self { trusted: Some(now), suspect: None, last: Some(now) };
         let Some(trusted) = self.trusted else { return (believed, true) };
-        if now.saturating_sub(trusted) <= millis(limits::CLOCK_JUMP) {
+        if now.abs_diff(trusted) <= millis(limits::CLOCK_JUMP).unsigned_abs() {
             return (believed, true);
         }
         let step = self.last.map(|last| now.saturating_sub(last));
@@ -407,8 +411,9 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_is_believed_that_moves_by_a_day_at_most_or_goes_back() {
-        assert_eq!(judged(&[0, 1, 25, 49, 3, 4]), [true; 6]);
+    fn a_clock_is_believed_that_moves_by_a_day_at_most() {
+        assert_eq!(judged(&[0, 1, 25, 49, 30, 6, 7]), [true; 7]);
+        assert_eq!(judged(&[0, 1, -30, -29, 1]), [true, true, false, false, true]);
     }
 
     #[test]

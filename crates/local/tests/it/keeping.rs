@@ -108,6 +108,17 @@ async fn a_jump_of_the_clock_deletes_nothing_until_it_is_believed() {
     assert!(minutes >= 24 * 60, "{minutes} minutes");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_clock_that_jumped_before_the_first_sweep_is_not_believed_either() {
+    let filled = Filled::empty();
+    filled.fill("acme", "kaleidoscope", 1).await;
+    filled.store.set_retention(RetentionPolicy::default());
+    let before = rows(&filled, "acme").await;
+    filled.clock.jump(filled.clock.now().plus(DAY * 4_000));
+    assert_eq!(sweep(&filled).await, Swept::default());
+    assert_eq!(rows(&filled, "acme").await, before);
+}
+
 /// Whether any file of the folder has these bytes.
 fn stands_in(folder: &Path, bytes: &[u8]) -> Vec<String> {
     let files = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_file());
