@@ -359,9 +359,7 @@ impl Seen {
         // Before the first sweep, the newest event says what the clock was when there was last something to do.
         let sql = "SELECT coalesce(trusted_at, (SELECT at FROM events ORDER BY id DESC LIMIT 1)), suspect_at, seen_at
                    FROM retention_clock";
-        connection.query_row(sql, [], |row| {
-            Ok(Self { trusted: row.get(0)?, suspect: row.get(1)?, last: row.get(2)? })
-        })
+        connection.query_row(sql, [], |row| Ok(Self { trusted: row.get(0)?, suspect: row.get(1)?, last: row.get(2)? }))
     }
 
     fn store(self, connection: &Connection) -> rusqlite::Result<()> {
