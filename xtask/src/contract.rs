@@ -55,6 +55,10 @@ impl Server {
         let mut command = project.command(binary);
         command.arg("--data").arg(folder.join("data")).args(["serve", "--json", "--listen", "127.0.0.1:0"]);
         // Training would only take the processor away from the requests.
+        // All requests come from one address with one key; the rates have tests of their own.
+        for rate in ["ADDRESS_REQUESTS", "KEY_REQUESTS", "TENANT_REQUESTS", "KEY_TICKETS", "TENANT_TICKETS"] {
+            command.env(format!("SWITCHBOARD_LIMITS__{rate}_PER_SECOND"), "0");
+        }
         command.env("SWITCHBOARD_SERVER__TRAIN", "false").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log);
         let child = command.spawn().with_context(|| format!("starting {}", binary.display()))?;
         let mut server = Self { child, folder, url: String::new(), key: String::new() };
