@@ -1,0 +1,4 @@
+//! The adapters against an emulator of AWS.
+
+mod emulator;
+mod tables;
