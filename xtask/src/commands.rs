@@ -5,7 +5,7 @@ use std::fmt;
 use anyhow::Result;
 
 use crate::project::Project;
-use crate::{check, contract, product, tidy, tools};
+use crate::{check, contract, emulator, package, product, tidy, tools};
 
 /// One `cargo xtask` command.
 pub(crate) struct Command {
@@ -46,6 +46,18 @@ pub(crate) const COMMANDS: &[Command] = &[
         arguments: "",
         summary: "try the server against its OpenAPI document (a step of test)",
         run: contract::contract,
+    },
+    Command {
+        name: "emulator",
+        arguments: "",
+        summary: "emulate AWS, for tests that are run by hand",
+        run: emulator::emulator,
+    },
+    Command {
+        name: "package-lambda",
+        arguments: "",
+        summary: "build the Lambda functions' artifact, dist/lambda.zip",
+        run: package::package_lambda,
     },
     Command { name: "bench", arguments: "[ARGS…]", summary: "run the benchmarks", run: product::bench },
     Command {

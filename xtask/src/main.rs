@@ -10,6 +10,8 @@ mod check;
 mod claim;
 mod commands;
 mod contract;
+mod emulator;
+mod package;
 mod process;
 mod product;
 mod project;

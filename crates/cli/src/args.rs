@@ -1,10 +1,12 @@
 mod access;
+mod aws;
 mod effects;
 mod keeping;
 
 use std::{net::SocketAddr, path::PathBuf};
 
 pub(crate) use access::{Admin, AuditLog, Keys};
+pub(crate) use aws::Aws;
 use clap::{Parser, Subcommand};
 pub(crate) use effects::{Effects, ResolutionArgs};
 use switchboard_core::{
@@ -39,6 +41,9 @@ pub(crate) struct Global {
     /// The tenant; may be left out when there is only one.
     #[arg(long, global = true, value_name = "ID")]
     pub(crate) tenant: Option<TenantId>,
+    /// Work on the deployment on AWS that the section `aws` of the settings names, instead of a data folder.
+    #[arg(long, global = true, conflicts_with = "data")]
+    pub(crate) aws: bool,
     /// Print JSON for programs instead of tables for people.
     #[arg(long, global = true)]
     pub(crate) json: bool,
@@ -135,6 +140,9 @@ pub(crate) enum Command {
     /// Look at what the classifier learns from beside the configuration, and remove it.
     #[command(subcommand)]
     Examples(Examples),
+    /// Look after a deployment on AWS. Where it is, the section `aws` of the settings says.
+    #[command(subcommand)]
+    Aws(Aws),
     /// Show how long data are kept; confirm the clock.
     #[command(subcommand)]
     Retention(Retention),

@@ -34,6 +34,7 @@ pub(crate) struct Settings {
     pub(crate) retention: Retention,
     pub(crate) access: Access,
     pub(crate) oidc: OidcSettings,
+    pub(crate) aws: AwsSettings,
 }
 
 #[derive(Debug, Default, Deserialize, PartialEq)]
@@ -126,6 +127,32 @@ pub(crate) struct OidcSettings {
     pub(crate) role_claim: String,
     pub(crate) roles: BTreeMap<String, Role>,
     pub(crate) leeway_seconds: u64,
+}
+
+/// Where AWS is, and what of the server is kept there.
+#[derive(Debug, Default, Deserialize, PartialEq)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct AwsSettings {
+    pub(crate) region: String,
+    pub(crate) endpoint: String,
+    pub(crate) prefix: String,
+    pub(crate) bucket: String,
+    pub(crate) bus: String,
+    pub(crate) jobs_queue: String,
+    pub(crate) pepper_secret: String,
+    pub(crate) adapters: Vec<AwsAdapter>,
+}
+
+/// What `serve` may keep on AWS, beside SQLite for the rest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum AwsAdapter {
+    /// Configurations of tenants, in S3.
+    Tenants,
+    /// Trained models, in S3.
+    Models,
+    /// Secrets, in Secrets Manager.
+    Secrets,
 }
 
 impl OidcSettings {
@@ -230,7 +257,7 @@ mod tests {
         assert_eq!(settings.server.listen, "127.0.0.1:8080");
         assert_eq!(settings.server.shutdown_seconds, 10);
         let table: Table = toml::from_str(DEFAULTS).unwrap();
-        assert_eq!(table.values().filter_map(Value::as_table).map(Table::len).sum::<usize>(), 40);
+        assert_eq!(table.values().filter_map(Value::as_table).map(Table::len).sum::<usize>(), 48);
         // No limit is off that somebody would miss.
         let limits = table["limits"].as_table().unwrap();
         assert!(limits.values().all(|limit| limit.as_integer() > Some(0)), "{limits:?}");

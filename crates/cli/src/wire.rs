@@ -7,10 +7,11 @@ use switchboard_connect::{
     BreakerDesk, HttpCustomers, HttpIssuer, HttpStatus, Outbound, OutboundPolicy, WebhookDesk, ZendeskDesk,
 };
 use switchboard_core::{
-    access::{Pepper, oidc::Oidc},
+    access::{Pepper, audit::NewAuditEntry, oidc::Oidc},
     app::{App, RETRY_DELAYS},
     by_tenant::{CustomersByTenant, DeskByTenant, StatusByTenant},
-    ports::{Clock, Ids, Secrets},
+    error,
+    ports::{Clock, Ids, ModelStore, Secrets, TenantSource},
 };
 use switchboard_knowledge::LocalClassifier;
 use switchboard_local::{
@@ -31,8 +32,46 @@ pub(crate) struct Wired {
     pub(crate) oidc: Option<Arc<Oidc>>,
 }
 
+/// What a command needs that works on any data: a folder's, or those of a deployment on AWS.
+pub(crate) struct Core {
+    pub(crate) app: App,
+    pub(crate) pepper: Pepper,
+    /// The store, where it is one that takes an entry of the audit log along into a write.
+    sqlite: Option<Arc<SqliteStore>>,
+}
+
+impl From<Wired> for Core {
+    fn from(wired: Wired) -> Self {
+        Self { app: wired.app, pepper: wired.pepper, sqlite: Some(wired.store) }
+    }
+}
+
+impl Core {
+    #[cfg(feature = "aws")]
+    pub(crate) fn without_sqlite(app: App, pepper: Pepper) -> Self {
+        Self { app, pepper, sqlite: None }
+    }
+
+    /// Makes a change with its entry in the audit log: in one write where the store can, else the entry follows before
+    /// anything is told.
+    pub(crate) async fn audited<T>(
+        &self,
+        entry: NewAuditEntry,
+        change: impl Future<Output = error::Result<T>>,
+    ) -> error::Result<T> {
+        match &self.sqlite {
+            Some(store) => store.audited(entry, change).await,
+            None => {
+                let changed = change.await?;
+                self.app.audit.append(entry).await?;
+                Ok(changed)
+            }
+        }
+    }
+}
+
 /// Opens the data folder, which exists.
-pub(crate) fn wire(data: &DataFolder, settings: &Settings, role: Role) -> Result<Wired> {
+pub(crate) async fn wire(data: &DataFolder, settings: &Settings, role: Role) -> Result<Wired> {
     let (root, tenants_folder) = (data.root(), data.tenants());
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let ids: Arc<dyn Ids> = Arc::new(SystemIds::default());
@@ -42,7 +81,8 @@ pub(crate) fn wire(data: &DataFolder, settings: &Settings, role: Role) -> Result
     let store = Arc::new(store.seal_audit(pepper.audit_key()));
     let tenants = Arc::new(FolderTenants::new(tenants_folder.clone(), Arc::clone(&clock)));
     let secrets = Arc::new(FolderSecrets::new(data.secrets()));
-    let known_secrets: Arc<dyn Secrets> = secrets.clone();
+    let elsewhere = elsewhere(settings, &clock).await?;
+    let known_secrets = elsewhere.secrets.unwrap_or_else(|| secrets.clone());
     let outbound = Arc::new(
         Outbound::new(OutboundPolicy { allow_hosts: settings.outbound.allow_hosts.clone() })
             .context("the outbound HTTP client cannot start")?,
@@ -53,7 +93,7 @@ pub(crate) fn wire(data: &DataFolder, settings: &Settings, role: Role) -> Result
     };
     let classifier = Arc::new(LocalClassifier::new(training_threads(role)));
     let app = App {
-        tenants: tenants.clone(),
+        tenants: elsewhere.tenants.unwrap_or_else(|| tenants.clone()),
         tickets: store.clone(),
         queue: store.clone(),
         effects: store.clone(),
@@ -68,7 +108,7 @@ pub(crate) fn wire(data: &DataFolder, settings: &Settings, role: Role) -> Result
         }),
         classifier: classifier.clone(),
         learner: classifier.clone(),
-        models: Arc::new(FolderModels::new(data.models().join("tenants"))),
+        models: elsewhere.models.unwrap_or_else(|| Arc::new(FolderModels::new(data.models().join("tenants")))),
         desk: Arc::new(DeskByTenant {
             folder: Arc::new(FolderDesk::new(tenants_folder)),
             webhook: Arc::new(BreakerDesk::new(
@@ -87,6 +127,31 @@ pub(crate) fn wire(data: &DataFolder, settings: &Settings, role: Role) -> Result
     };
     Ok(Wired { app, store, classifier, tenants, secrets, pepper, oidc })
 }
+
+/// Ports whose adapters the settings choose elsewhere than in the data folder.
+#[derive(Default)]
+pub(crate) struct Elsewhere {
+    pub(crate) tenants: Option<Arc<dyn TenantSource>>,
+    pub(crate) models: Option<Arc<dyn ModelStore>>,
+    pub(crate) secrets: Option<Arc<dyn Secrets>>,
+}
+
+#[cfg(feature = "aws")]
+async fn elsewhere(settings: &Settings, clock: &Arc<dyn Clock>) -> Result<Elsewhere> {
+    crate::aws::elsewhere(&settings.aws, clock).await
+}
+
+#[cfg(not(feature = "aws"))]
+async fn elsewhere(settings: &Settings, _: &Arc<dyn Clock>) -> Result<Elsewhere> {
+    if !settings.aws.adapters.is_empty() {
+        anyhow::bail!("aws.adapters: {WITHOUT_AWS}");
+    }
+    Ok(Elsewhere::default())
+}
+
+#[cfg(not(feature = "aws"))]
+pub(crate) const WITHOUT_AWS: &str =
+    "this program was built without AWS; one that has it: cargo build --release --features aws";
 
 /// A training in the server must leave room for its tickets.
 fn training_threads(role: Role) -> usize {

@@ -16,7 +16,7 @@ mod state;
 mod tests;
 
 pub use auth::SignIn;
-pub use door::{ClientAddressHeader, Limits, TrustedProxies};
+pub use door::{ClientAddressHeader, Connection, Limits, TrustedProxies};
 pub use openapi::document;
 pub use problem::Problem;
 pub use routes::router;

@@ -5,24 +5,23 @@ use serde_json::{Value, json};
 use switchboard_core::{
     access::audit::{Action, NewAuditEntry},
     ids::EventId,
-    ports::{DeadLetter, EventQueue, TenantScope},
+    ports::{DeadLetter, TenantScope},
 };
-use switchboard_local::SqliteStore;
 
 use super::{IN_PART, Session};
-use crate::{args::Dlq, operator, output};
+use crate::{args::Dlq, operator, output, wire::Core};
 
 /// Dead letters that are looked through for one id, or put back by `--all`, at a time.
 const AT_ONCE: u32 = 10_000;
 
 pub(super) async fn run(session: Session, command: Dlq) -> Result<ExitCode> {
-    let wired = session.open()?;
-    let scope = session.scope(wired.tenants.as_ref()).await?;
-    let store = wired.store.as_ref();
+    let core = session.core().await?;
+    let scope = session.scope(core.app.tenants.as_ref()).await?;
+    let queue = core.app.queue.as_ref();
     match command {
-        Dlq::List { limit } => list(&session, store.dead_letters(&scope, limit).await?),
+        Dlq::List { limit } => list(&session, queue.dead_letters(&scope, limit).await?),
         Dlq::Show { id } => {
-            let letters = store.dead_letters(&scope, AT_ONCE).await?;
+            let letters = queue.dead_letters(&scope, AT_ONCE).await?;
             match letters.iter().find(|letter| letter.event.id == id) {
                 Some(letter) => {
                     output::json(&shown(letter))?;
@@ -33,23 +32,23 @@ pub(super) async fn run(session: Session, command: Dlq) -> Result<ExitCode> {
         }
         Dlq::Replay { ids, all } => {
             if all {
-                return replay_all(&session, store, &scope).await;
+                return replay_all(&session, &core, &scope).await;
             }
-            each(&session, store, &scope, &ids, true).await
+            each(&session, &core, &scope, &ids, true).await
         }
-        Dlq::Drop { ids } => each(&session, store, &scope, &ids, false).await,
+        Dlq::Drop { ids } => each(&session, &core, &scope, &ids, false).await,
     }
 }
 
-async fn replay_all(session: &Session, store: &SqliteStore, scope: &TenantScope) -> Result<ExitCode> {
+async fn replay_all(session: &Session, core: &Core, scope: &TenantScope) -> Result<ExitCode> {
     let mut done = Vec::new();
     loop {
-        let letters = store.dead_letters(scope, AT_ONCE).await?;
+        let letters = core.app.queue.dead_letters(scope, AT_ONCE).await?;
         if letters.is_empty() {
             break;
         }
         for letter in letters {
-            if store.audited(act(scope, &letter.event.id, true), store.revive(scope, &letter.event.id)).await? {
+            if core.audited(act(scope, &letter.event.id, true), core.app.queue.revive(scope, &letter.event.id)).await? {
                 done.push(letter.event.id);
             }
         }
@@ -101,20 +100,14 @@ fn act(scope: &TenantScope, id: &EventId, revive: bool) -> NewAuditEntry {
     operator::by().did(action, Some(scope.tenant())).to(id)
 }
 
-async fn each(
-    session: &Session,
-    store: &SqliteStore,
-    scope: &TenantScope,
-    ids: &[EventId],
-    revive: bool,
-) -> Result<ExitCode> {
+async fn each(session: &Session, core: &Core, scope: &TenantScope, ids: &[EventId], revive: bool) -> Result<ExitCode> {
     let (mut done, mut unknown) = (Vec::new(), Vec::new());
     for id in ids {
         let act = act(scope, id, revive);
         let found = if revive {
-            store.audited(act, store.revive(scope, id)).await?
+            core.audited(act, core.app.queue.revive(scope, id)).await?
         } else {
-            store.audited(act, store.discard(scope, id)).await?
+            core.audited(act, core.app.queue.discard(scope, id)).await?
         };
         if found { done.push(id) } else { unknown.push(id) }
     }

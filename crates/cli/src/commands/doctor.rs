@@ -5,7 +5,7 @@ use serde_json::json;
 use switchboard_core::{
     access::audit::chain::Verdict,
     ids::{SecretName, TenantId},
-    ports::{AuditLog, EventQueue, KeyRecord, KeyStore, Secrets, TenantScope, TenantSource},
+    ports::{AuditLog, EventQueue, KeyRecord, KeyStore, Secrets, TenantScope},
     tenants::{CustomersConfig, DeskConfig, ServiceStatusConfig, Tenant},
 };
 
@@ -25,7 +25,7 @@ impl Finding {
 }
 
 pub(super) async fn doctor(session: Session) -> Result<ExitCode> {
-    let wired = session.open()?;
+    let wired = session.open().await?;
     let mut findings = vec![Finding::new("data folder", true, session.data.root().display().to_string())];
     findings.extend(check_permissions(&session));
     findings.push(check_database(&wired).await);
@@ -34,7 +34,7 @@ pub(super) async fn doctor(session: Session) -> Result<ExitCode> {
     findings.push(check_queue(&wired).await);
     findings.extend(check_retention(&session, &wired).await?);
     findings.push(check_audit_log(&wired).await);
-    for id in wired.tenants.list().await? {
+    for id in wired.app.tenants.list().await? {
         findings.extend(check_tenant(&wired, &id).await?);
         findings.extend(check_keys(&wired, &id).await?);
     }
@@ -108,7 +108,7 @@ async fn check_retention(session: &Session, wired: &Wired) -> Result<Vec<Finding
             format!("{what}: run `switchboard tenants wipe {id}` again, or `switchboard tenants readmit {id}`");
         findings.push(Finding::new(format!("tenant {id}"), false, detail));
     }
-    wired.store.set_retention(retention::policy(wired.tenants.as_ref(), session.settings.retention).await);
+    wired.store.set_retention(retention::policy(wired.app.tenants.as_ref(), session.settings.retention).await);
     let state = wired.store.retention_state().await?;
     if state.overdue > 0 {
         let detail = format!("{} tickets are past their time and kept, because they are not finished", state.overdue);

@@ -6,19 +6,19 @@ use switchboard_core::{
     access::audit::{Action, Details, Label},
     event::{Event, EventDetail, TicketSynced},
     ids::{DecisionId, EffectId},
-    ports::{Effect, EffectFilter, EffectLedger, Resolution, TenantScope},
+    ports::{Effect, EffectFilter, Resolution, TenantScope},
 };
 
 use super::Session;
 use crate::{
     args::{Effects, ResolutionArgs},
     operator, output,
-    wire::Wired,
+    wire::Core,
 };
 
 pub(super) async fn run(session: Session, command: Effects) -> Result<ExitCode> {
-    let wired = session.open()?;
-    let scope = session.scope(wired.tenants.as_ref()).await?;
+    let core = session.core().await?;
+    let scope = session.scope(core.app.tenants.as_ref()).await?;
     match command {
         Effects::List { ticket, state, limit } => {
             if let Some(state) = state.filter(|state| ticket.is_none() && !state.is_held()) {
@@ -27,32 +27,32 @@ pub(super) async fn run(session: Session, command: Effects) -> Result<ExitCode> 
                 );
             }
             let filter = EffectFilter { ticket, state, limit };
-            list(&session, wired.store.effects(&scope, &filter).await?)
+            list(&session, core.app.effects.effects(&scope, &filter).await?)
         }
         Effects::Show { id } => {
-            output::json(&find(&wired, &scope, &id).await?)?;
+            output::json(&find(&core, &scope, &id).await?)?;
             Ok(ExitCode::SUCCESS)
         }
-        Effects::Resolve { id, resolution } => resolve(&session, &wired, &scope, &id, resolution).await,
+        Effects::Resolve { id, resolution } => resolve(&session, &core, &scope, &id, resolution).await,
     }
 }
 
-async fn find(wired: &Wired, scope: &TenantScope, id: &EffectId) -> Result<Effect> {
-    let found = wired.store.effect(scope, id).await?;
+async fn find(core: &Core, scope: &TenantScope, id: &EffectId) -> Result<Effect> {
+    let found = core.app.effects.effect(scope, id).await?;
     found.with_context(|| format!("tenant `{}` has no effect `{id}`; see `switchboard effects list`", scope.tenant()))
 }
 
 async fn resolve(
     session: &Session,
-    wired: &Wired,
+    core: &Core,
     scope: &TenantScope,
     id: &EffectId,
     said: ResolutionArgs,
 ) -> Result<ExitCode> {
-    let effect = find(wired, scope, id).await?;
+    let effect = find(core, scope, id).await?;
     let (resolution, event, word, done) = match said {
         ResolutionArgs { happened: Some(receipt), .. } => {
-            let event = happened(wired, scope, &effect, &receipt).await?;
+            let event = happened(core, scope, &effect, &receipt).await?;
             (Resolution::Happened { receipt }, Some(event), "happened", "it has happened")
         }
         ResolutionArgs { try_again: true, .. } => (Resolution::TryAgain, None, "try_again", "it is tried again"),
@@ -61,19 +61,19 @@ async fn resolve(
     let details =
         Details { from: Some(Label::new(effect.state.word())), to: Some(Label::new(word)), ..Details::default() };
     let act = operator::by().did(Action::EffectSettle, Some(scope.tenant())).to(id).with(details);
-    if !wired.store.audited(act, wired.store.resolve(scope, id, resolution, event)).await? {
+    if !core.audited(act, core.app.effects.resolve(scope, id, resolution, event)).await? {
         bail!("effect `{id}` is `{}`: only what is held, `unknown` or `failed`, waits for a person", effect.state);
     }
     if session.global.json {
-        output::json(&find(wired, scope, id).await?)?;
+        output::json(&find(core, scope, id).await?)?;
     } else {
         println!("effect {id} of ticket {}: {done}", effect.ticket_id);
     }
     Ok(ExitCode::SUCCESS)
 }
 
-async fn happened(wired: &Wired, scope: &TenantScope, effect: &Effect, receipt: &str) -> Result<Event> {
-    let app = &wired.app;
+async fn happened(core: &Core, scope: &TenantScope, effect: &Effect, receipt: &str) -> Result<Event> {
+    let app = &core.app;
     let file = app.tickets.ticket(scope, &effect.ticket_id).await?.context("the effect's ticket is gone")?;
     let synced = TicketSynced {
         ticket_id: effect.ticket_id.clone(),

@@ -4,7 +4,7 @@ use anyhow::Result;
 use serde_json::{Value, json};
 use switchboard_core::{
     access::audit::{Action, Details, Label, NewAuditEntry},
-    ports::{EventFilter, EventQueue, TenantScope},
+    ports::{EventFilter, TenantScope},
     time::Timestamp,
 };
 
@@ -15,11 +15,11 @@ use crate::{
 };
 
 pub(super) async fn run(session: Session, command: Events) -> Result<ExitCode> {
-    let wired = session.open()?;
-    let scope = session.scope(wired.tenants.as_ref()).await?;
+    let core = session.core().await?;
+    let scope = session.scope(core.app.tenants.as_ref()).await?;
     match command {
         Events::List { which } => {
-            let events = wired.store.archived(&scope, &filter(which)).await?;
+            let events = core.app.queue.archived(&scope, &filter(which)).await?;
             if session.global.json {
                 for event in &events {
                     let detail: Value = serde_json::from_str(&event.detail_json())?;
@@ -41,7 +41,7 @@ pub(super) async fn run(session: Session, command: Events) -> Result<ExitCode> {
         }
         Events::Replay { which } => {
             let act = act(&scope, &which);
-            let queued = wired.store.audited(act, wired.store.replay(&scope, &filter(which))).await?;
+            let queued = core.audited(act, core.app.queue.replay(&scope, &filter(which))).await?;
             if session.global.json {
                 output::json(&json!({"queued": queued}))?;
             } else {

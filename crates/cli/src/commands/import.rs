@@ -43,8 +43,8 @@ pub(super) async fn import(
         ),
         (Some(format), false) => format,
     };
-    let wired = session.open()?;
-    let id = session.tenant(wired.tenants.as_ref()).await?;
+    let wired = session.open().await?;
+    let id = session.tenant(wired.app.tenants.as_ref()).await?;
     let tenant = wired.app.tenants.tenant(&id).await?.with_context(|| format!("tenant `{id}` has gone"))?;
     let scope = TenantScope::of_tenant(&tenant);
     let (send, mut batches) = mpsc::channel::<Vec<Example>>(4);
@@ -93,7 +93,7 @@ fn open(session: &Session, file: &Path) -> Result<File> {
     if !is_standard(file) {
         return File::open(file).with_context(|| format!("{} cannot be read", file.display()));
     }
-    session.open()?;
+    session.open().await?;
     let mut copy = tempfile::tempfile_in(session.data.root()).context("standard input cannot be copied")?;
     io::copy(&mut io::stdin().lock(), &mut copy).context("standard input cannot be read")?;
     copy.seek(SeekFrom::Start(0))?;

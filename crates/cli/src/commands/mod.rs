@@ -2,6 +2,8 @@
 
 mod access;
 mod audit;
+#[cfg(feature = "aws")]
+mod aws;
 pub(crate) mod backup;
 mod dlq;
 mod doctor;
@@ -35,7 +37,7 @@ use crate::{
     args::{Args, Command, Global},
     data::DataFolder,
     settings::{self, LogFormat, Settings},
-    wire::{self, Wired},
+    wire::{self, Core, Wired},
 };
 
 /// Done, but not with everything.
@@ -97,6 +99,10 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
             Command::Replay { which } => replay::replay(context, which, tenant_config.as_deref()).await,
             Command::Models(command) => models::run(context, command).await,
             Command::Doctor => doctor::doctor(context).await,
+            #[cfg(feature = "aws")]
+            Command::Aws(command) => aws::run(context, command).await,
+            #[cfg(not(feature = "aws"))]
+            Command::Aws(_) => bail!(wire::WITHOUT_AWS),
             Command::Openapi | Command::Settings | Command::Completions { .. } => Ok(ExitCode::SUCCESS),
         }
     })
@@ -110,8 +116,22 @@ pub(crate) struct Session {
 }
 
 impl Session {
+    /// Opens what `--aws` or the data folder means, for commands that work on either.
+    pub(crate) async fn core(&self) -> Result<Core> {
+        if self.global.aws {
+            #[cfg(feature = "aws")]
+            return crate::aws::core(&self.settings).await;
+            #[cfg(not(feature = "aws"))]
+            bail!(wire::WITHOUT_AWS);
+        }
+        Ok(self.open().await?.into())
+    }
+
     /// Opens existing data beside a server that may run.
-    pub(crate) fn open(&self) -> Result<Wired> {
+    pub(crate) async fn open(&self) -> Result<Wired> {
+        if self.global.aws {
+            bail!("this command works on a data folder only: leave --aws out");
+        }
         if self.data.is_new() {
             let folder = self.data.root().display();
             bail!(
@@ -119,7 +139,7 @@ impl Session {
             );
         }
         backup::finish_interrupted(&self.data)?;
-        wire::wire(&self.data, &self.settings, Role::Tool)
+        wire::wire(&self.data, &self.settings, Role::Tool).await
     }
 
     /// The tenant that is meant.

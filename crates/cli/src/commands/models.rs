@@ -37,8 +37,8 @@ pub(super) async fn run(session: Session, command: Models) -> Result<ExitCode> {
         Models::Install { from } => install(&session, from.unwrap_or(Source::Pypi)).await,
         Models::List => list(&session).await,
         Models::Rollback { to } => {
-            let wired = session.open()?;
-            let id = session.tenant(wired.tenants.as_ref()).await?;
+            let wired = session.open().await?;
+            let id = session.tenant(wired.app.tenants.as_ref()).await?;
             let tenant = wired.app.tenants.tenant(&id).await?.with_context(|| format!("tenant `{id}` has gone"))?;
             let before = wired.app.models.active(&TenantScope::of_tenant(&tenant)).await?;
             let now = learning::roll_back(&wired.app, &tenant, to.as_ref())
@@ -61,8 +61,8 @@ pub(super) async fn run(session: Session, command: Models) -> Result<ExitCode> {
 }
 
 async fn list(session: &Session) -> Result<ExitCode> {
-    let wired = session.open()?;
-    let scope = session.scope(wired.tenants.as_ref()).await?;
+    let wired = session.open().await?;
+    let scope = session.scope(wired.app.tenants.as_ref()).await?;
     let records = wired.app.models.list(&scope).await?;
     let active = wired.app.models.active(&scope).await?;
     if session.global.json {
@@ -162,7 +162,7 @@ async fn note_install(session: &Session, from: &Source) -> Result<()> {
     }
     let details = Details { source: Some(Label::new(&from.to_string())), ..Details::default() };
     let act = operator::by().did(Action::ModelInstall, None).to(MODEL_NAME).with(details);
-    session.open()?.app.audit.append(act).await?;
+    session.open().await?.app.audit.append(act).await?;
     Ok(())
 }
 

@@ -19,8 +19,8 @@ const PAGE: u32 = 200;
 const SHOWN: usize = 30;
 
 pub(super) async fn replay(session: Session, which: ReplaySelection, config: Option<&Path>) -> Result<ExitCode> {
-    let wired = session.open()?;
-    let id = session.tenant(wired.tenants.as_ref()).await?;
+    let wired = session.open().await?;
+    let id = session.tenant(wired.app.tenants.as_ref()).await?;
     let current = wired.app.tenants.tenant(&id).await?.with_context(|| format!("tenant `{id}` has gone"))?;
     let tenant = match config {
         Some(path) => Arc::new(changed(path, &current)?),

@@ -33,7 +33,7 @@ pub(super) async fn policy(tenants: &dyn TenantSource, server: Retention) -> Ret
 }
 
 pub(super) async fn run(session: Session, command: args::Retention) -> Result<ExitCode> {
-    let wired = session.open()?;
+    let wired = session.open().await?;
     if matches!(command, args::Retention::Confirm) {
         let act = operator::by().did(Action::RetentionConfirm, None);
         wired.store.audited(act, wired.store.confirm_clock()).await?;
@@ -44,8 +44,8 @@ pub(super) async fn run(session: Session, command: args::Retention) -> Result<Ex
         }
         return Ok(ExitCode::SUCCESS);
     }
-    let policy = policy(wired.tenants.as_ref(), session.settings.retention).await;
-    let mut known = wired.tenants.list().await?;
+    let policy = policy(wired.app.tenants.as_ref(), session.settings.retention).await;
+    let mut known = wired.app.tenants.list().await?;
     if let Some(only) = &session.global.tenant {
         known.retain(|id| id == only);
     }

@@ -11,7 +11,6 @@ use switchboard_core::{
     tickets::review::{NotReviewed, Review, ReviewDraft, Reviewer, review},
     untrusted::Untrusted,
 };
-use switchboard_local::SqliteStore;
 
 use super::{IN_PART, Session};
 use crate::{
@@ -27,11 +26,11 @@ pub(super) async fn run(session: Session, reviews: Reviews) -> Result<ExitCode> 
         let text = "--team, --category and --limit before a subcommand select for the list";
         Args::command().error(ErrorKind::ArgumentConflict, text).exit();
     }
-    let wired = session.open()?;
-    let scope = session.scope(wired.tenants.as_ref()).await?;
+    let core = session.core().await?;
+    let scope = session.scope(core.app.tenants.as_ref()).await?;
     match reviews.command {
-        None => list(&session, wired.store.as_ref(), &scope, reviews.queue).await,
-        Some(ReviewCommand::Confirm { ids }) => confirm(&session, &wired.app, &scope, &ids).await,
+        None => list(&session, core.app.tickets.as_ref(), &scope, reviews.queue).await,
+        Some(ReviewCommand::Confirm { ids }) => confirm(&session, &core.app, &scope, &ids).await,
         Some(ReviewCommand::Correct { id, team, category, priority, note }) => {
             let draft = ReviewDraft {
                 team,
@@ -39,7 +38,7 @@ pub(super) async fn run(session: Session, reviews: Reviews) -> Result<ExitCode> 
                 priority: priority.map(|level| level.to_string()),
                 note: note.map(Untrusted::new),
             };
-            let stored = send(&wired.app, &scope, &id, draft).await.map_err(|error| told(&error, &scope, &id))?;
+            let stored = send(&core.app, &scope, &id, draft).await.map_err(|error| told(&error, &scope, &id))?;
             if session.global.json {
                 output::json(&stored)?;
             } else {
@@ -52,7 +51,7 @@ pub(super) async fn run(session: Session, reviews: Reviews) -> Result<ExitCode> 
 
 async fn list(
     session: &Session,
-    store: &SqliteStore,
+    store: &dyn TicketStore,
     scope: &TenantScope,
     selection: ReviewSelection,
 ) -> Result<ExitCode> {

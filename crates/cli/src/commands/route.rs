@@ -11,7 +11,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Map, Value};
 use switchboard_core::{
     json, learning,
-    ports::{TenantSource, TicketFile},
+    ports::TicketFile,
     tenants::Tenant,
     tickets::{
         Decision, SyncState, Ticket,
@@ -34,14 +34,14 @@ pub(super) async fn route(mut session: Session, file: &Path) -> Result<ExitCode>
     let wired = if is_demo {
         session.data = DataFolder::find(Some(temporary.path()))?;
         session.data.create()?;
-        let wired = wire::wire(&session.data, &session.settings, Role::Tool)?;
+        let wired = wire::wire(&session.data, &session.settings, Role::Tool).await?;
         demo::install(&session.data.tenants(), wired.store.as_ref(), wired.app.clock.now()).await?;
         wired
     } else {
-        wire::wire(&session.data, &session.settings, Role::Tool)?
+        wire::wire(&session.data, &session.settings, Role::Tool).await?
     };
-    let id = session.tenant(wired.tenants.as_ref()).await?;
-    let tenant = wired.tenants.tenant(&id).await?.with_context(|| format!("tenant `{id}` has gone"))?;
+    let id = session.tenant(wired.app.tenants.as_ref()).await?;
+    let tenant = wired.app.tenants.tenant(&id).await?.with_context(|| format!("tenant `{id}` has gone"))?;
     if let Some(embedder) = embedding::open(&session.data)? {
         wired.classifier.with_embeddings(embedder);
     }

@@ -56,7 +56,7 @@ pub(super) async fn serve(session: Session, listen: Option<SocketAddr>, with_dem
     }
     let metrics = record_metrics()?;
     let upkeep = metrics.clone();
-    let wired = wire::wire(data, settings, Role::Server)?;
+    let wired = wire::wire(data, settings, Role::Server).await?;
     access::note_start(&wired.app, first_start).await.map_err(|error| anyhow!(error.report()))?;
     let key = if first_start && with_demo {
         demo::install(&data.tenants(), wired.store.as_ref(), wired.app.clock.now()).await?;

@@ -3,7 +3,7 @@ use std::process::ExitCode;
 use anyhow::{Result, bail};
 use switchboard_core::{
     limits,
-    ports::{ReviewState, TicketFile, TicketFilter, TicketStore},
+    ports::{ReviewState, TicketFile, TicketFilter},
     tickets::view::TicketView,
 };
 
@@ -11,8 +11,8 @@ use super::Session;
 use crate::{args::Tickets, output};
 
 pub(super) async fn run(session: Session, command: Tickets) -> Result<ExitCode> {
-    let wired = session.open()?;
-    let scope = session.scope(wired.tenants.as_ref()).await?;
+    let core = session.core().await?;
+    let scope = session.scope(core.app.tenants.as_ref()).await?;
     match command {
         Tickets::List { team, customer, priority, sync, review, limit } => {
             let filter = TicketFilter {
@@ -27,7 +27,7 @@ pub(super) async fn run(session: Session, command: Tickets) -> Result<ExitCode> 
             let mut cursor = None;
             while found.len() < limit as usize {
                 let wanted = limits::PAGE_TICKETS.min(limit - u32::try_from(found.len())?);
-                let page = wired.store.list(&scope, &filter, cursor.as_deref(), wanted).await?;
+                let page = core.app.tickets.list(&scope, &filter, cursor.as_deref(), wanted).await?;
                 found.extend(page.items);
                 cursor = page.next_cursor;
                 if cursor.is_none() {
@@ -55,7 +55,7 @@ pub(super) async fn run(session: Session, command: Tickets) -> Result<ExitCode> 
             output::table(&headers, rows.collect(), "no tickets");
         }
         Tickets::Show { id } => {
-            let Some(file) = wired.store.ticket(&scope, &id).await? else {
+            let Some(file) = core.app.tickets.ticket(&scope, &id).await? else {
                 bail!("tenant `{}` has no ticket `{id}`", scope.tenant());
             };
             if session.global.json {

@@ -30,8 +30,8 @@ pub(super) async fn train(
     columns: HistoryColumns,
     force: bool,
 ) -> Result<ExitCode> {
-    let wired = session.open()?;
-    let id = session.tenant(wired.tenants.as_ref()).await?;
+    let wired = session.open().await?;
+    let id = session.tenant(wired.app.tenants.as_ref()).await?;
     let tenant = wired.app.tenants.tenant(&id).await?.with_context(|| format!("tenant `{id}` has gone"))?;
     if let Some(embedder) = embedding::open(&session.data)? {
         wired.classifier.with_embeddings(embedder);

@@ -34,15 +34,23 @@ const URI_BYTES: usize = 16 * 1024;
 /// Bytes of all header names and values together.
 const HEADERS_BYTES: usize = 32 * 1024;
 
-/// What the server knows of the connection that a request came by.
+/// What the server knows of the connection that a request came by. A shell whose connections somebody else accepts puts it into
+/// the request's extensions; without it no address is counted.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Connection {
+pub struct Connection {
     /// The other end.
     pub(crate) peer: std::net::IpAddr,
     /// Whether it is encrypted.
     pub(crate) encrypted: bool,
     /// Whether it is one more than the server's connections: only what watches the server is answered.
     pub(crate) surplus: bool,
+}
+
+impl Connection {
+    /// A request that a gateway took by https from `peer` and hands on.
+    pub fn of_gateway(peer: std::net::IpAddr) -> Self {
+        Self { peer, encrypted: true, surplus: false }
+    }
 }
 
 /// The address that a request is counted under, and what it came by.

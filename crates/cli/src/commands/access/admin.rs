@@ -18,7 +18,7 @@ use crate::{args::Admin, commands::Session, operator, output};
 
 pub(in crate::commands) async fn run(session: Session, command: Admin) -> Result<ExitCode> {
     let Admin::SetPassword = command;
-    let wired = session.open()?;
+    let wired = session.open().await?;
     let password = tokio::task::spawn_blocking(read_password).await.context("the password cannot be read")??;
     let ids = wired.app.ids.clone();
     let hashing = tokio::task::spawn_blocking(move || PasswordHash::of(&password, ids.as_ref()));

@@ -4,7 +4,7 @@ use anyhow::{Result, anyhow};
 use switchboard_core::{
     access::audit::{AuditEntry, Outcome, chain::Verdict},
     limits,
-    ports::{AuditFilter, AuditLog as _, TenantScope},
+    ports::{AuditFilter, TenantScope},
     time::Timestamp,
 };
 
@@ -12,18 +12,18 @@ use crate::{
     args::AuditLog,
     commands::{IN_PART, Session},
     output,
-    wire::Wired,
+    wire::Core,
 };
 
 pub(in crate::commands) async fn run(session: Session, command: AuditLog) -> Result<ExitCode> {
-    let wired = session.open()?;
+    let core = session.core().await?;
     match command {
-        AuditLog::List { since, limit } => list(&session, &wired, since, limit).await,
-        AuditLog::Verify => verify(&session, &wired).await,
+        AuditLog::List { since, limit } => list(&session, &core, since, limit).await,
+        AuditLog::Verify => verify(&session, &core).await,
     }
 }
 
-async fn list(session: &Session, wired: &Wired, since: Option<Timestamp>, limit: u32) -> Result<ExitCode> {
+async fn list(session: &Session, core: &Core, since: Option<Timestamp>, limit: u32) -> Result<ExitCode> {
     // The tenant need not be there any more: what was done to it still is.
     let scope = session.global.tenant.clone().map(TenantScope::of_operator);
     let mut entries: Vec<AuditEntry> = Vec::new();
@@ -31,7 +31,8 @@ async fn list(session: &Session, wired: &Wired, since: Option<Timestamp>, limit:
         let wanted = limits::PAGE_AUDIT.min(limit - u32::try_from(entries.len()).unwrap_or(limit));
         let before = entries.last().map(|entry| entry.sequence);
         let filter = AuditFilter { since, before, ..AuditFilter::default() };
-        let page = wired.store.list(scope.as_ref(), &filter, wanted).await.map_err(|error| anyhow!(error.report()))?;
+        let page =
+            core.app.audit.list(scope.as_ref(), &filter, wanted).await.map_err(|error| anyhow!(error.report()))?;
         let is_last = page.len() < wanted as usize;
         entries.extend(page);
         if is_last {
@@ -73,8 +74,8 @@ fn what(entry: &AuditEntry) -> String {
     target.into_iter().chain(outcome).chain(details).collect::<Vec<_>>().join("; ")
 }
 
-async fn verify(session: &Session, wired: &Wired) -> Result<ExitCode> {
-    let verdict = wired.store.verify().await.map_err(|error| anyhow!(error.report()))?;
+async fn verify(session: &Session, core: &Core) -> Result<ExitCode> {
+    let verdict = core.app.audit.verify().await.map_err(|error| anyhow!(error.report()))?;
     if session.global.json {
         output::json(&verdict)?;
     }

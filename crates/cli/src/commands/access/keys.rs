@@ -10,21 +10,21 @@ use switchboard_core::{
     },
     error::Error,
     ids::KeyId,
-    ports::{KeyRecord, KeyStore, TenantScope},
+    ports::{KeyRecord, TenantScope},
     time::Timestamp,
 };
 
-use crate::{args::Keys, commands::Session, operator, output, wire::Wired};
+use crate::{args::Keys, commands::Session, operator, output, wire::Core};
 
 pub(in crate::commands) async fn run(session: Session, command: Keys) -> Result<ExitCode> {
-    let wired = session.open()?;
-    let scope = session.scope(wired.tenants.as_ref()).await?;
+    let core = session.core().await?;
+    let scope = session.scope(core.app.tenants.as_ref()).await?;
     match command {
-        Keys::Create { scopes, name, expires } => create(&session, &wired, &scope, scopes, name, expires).await,
-        Keys::List => list(&session, &wired, &scope).await,
-        Keys::Rotate { id, overlap, expires } => rotate(&session, &wired, &scope, &id, overlap, expires).await,
+        Keys::Create { scopes, name, expires } => create(&session, &core, &scope, scopes, name, expires).await,
+        Keys::List => list(&session, &core, &scope).await,
+        Keys::Rotate { id, overlap, expires } => rotate(&session, &core, &scope, &id, overlap, expires).await,
         Keys::Revoke { id } => {
-            keys::revoke(&wired.app, &scope, &operator::by(), &id).await.map_err(told)?;
+            keys::revoke(&core.app, &scope, &operator::by(), &id).await.map_err(told)?;
             if session.global.json {
                 output::json(&json!({"revoked": id}))?;
             } else {
@@ -37,7 +37,7 @@ pub(in crate::commands) async fn run(session: Session, command: Keys) -> Result<
 
 async fn create(
     session: &Session,
-    wired: &Wired,
+    core: &Core,
     scope: &TenantScope,
     mut scopes: Vec<Scope>,
     name: String,
@@ -47,10 +47,10 @@ async fn create(
         scopes = Scope::TICKETS.to_vec();
     }
     let wish = Wish { name, scopes, expires_at };
-    if let Some(mistake) = wish.mistakes(wired.app.clock.now()).first() {
+    if let Some(mistake) = wish.mistakes(core.app.clock.now()).first() {
         bail!("{} {}", option_of(&mistake.pointer), mistake.detail);
     }
-    let (key, record) = keys::create(&wired.app, &wired.pepper, scope, &operator::by(), wish).await.map_err(told)?;
+    let (key, record) = keys::create(&core.app, &core.pepper, scope, &operator::by(), wish).await.map_err(told)?;
     let text = key.reveal();
     if session.global.json {
         let scopes = &record.scopes;
@@ -64,8 +64,8 @@ async fn create(
     Ok(ExitCode::SUCCESS)
 }
 
-async fn list(session: &Session, wired: &Wired, scope: &TenantScope) -> Result<ExitCode> {
-    let (keys, now) = (wired.store.list_keys(scope).await?, wired.app.clock.now());
+async fn list(session: &Session, core: &Core, scope: &TenantScope) -> Result<ExitCode> {
+    let (keys, now) = (core.app.keys.list_keys(scope).await?, core.app.clock.now());
     if session.global.json {
         let shown = |key: &KeyRecord| {
             json!({
@@ -94,16 +94,16 @@ async fn list(session: &Session, wired: &Wired, scope: &TenantScope) -> Result<E
 
 async fn rotate(
     session: &Session,
-    wired: &Wired,
+    core: &Core,
     scope: &TenantScope,
     id: &KeyId,
     overlap: Duration,
     expires: Option<Timestamp>,
 ) -> Result<ExitCode> {
-    if expires.is_some_and(|end| end <= wired.app.clock.now()) {
+    if expires.is_some_and(|end| end <= core.app.clock.now()) {
         bail!("--expires lies in the past");
     }
-    let (app, pepper, by) = (&wired.app, &wired.pepper, operator::by());
+    let (app, pepper, by) = (&core.app, &core.pepper, operator::by());
     let rotated = keys::rotate(app, pepper, scope, &by, id, overlap, expires).await.map_err(told)?;
     let (text, record) = (rotated.key.reveal(), &rotated.record);
     if session.global.json {

@@ -39,7 +39,7 @@ pub(crate) async fn backup(session: Session, arguments: args::Backup) -> Result<
     let bytes: u64 = manifest.parts.iter().map(|part| part.bytes).sum();
     let source = Some(Label::new(&file.display().to_string()));
     let details = Details { bytes: Some(bytes), source, ..Details::default() };
-    session.open()?.app.audit.append(operator::by().did(Action::BackupCreate, None).with(details)).await?;
+    session.open().await?.app.audit.append(operator::by().did(Action::BackupCreate, None).with(details)).await?;
     let summary = format!(
         "{} tickets, {} files, {bytes} bytes, as of {}",
         manifest.tickets,

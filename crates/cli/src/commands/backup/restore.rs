@@ -36,7 +36,7 @@ pub(crate) async fn restore(session: Session, arguments: args::Restore) -> Resul
         let source = Some(Label::new(&file.display().to_string()));
         let details =
             Details { from: Some(Label::new(&manifest.created_at.to_string())), source, ..Details::default() };
-        session.open()?.app.audit.append(operator::by().did(Action::BackupRestore, None).with(details)).await?;
+        session.open().await?.app.audit.append(operator::by().did(Action::BackupRestore, None).with(details)).await?;
     }
     let root = session.data.root();
     if session.global.json {

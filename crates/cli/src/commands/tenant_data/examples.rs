@@ -11,8 +11,8 @@ use super::{super::Session, confirm};
 use crate::{args::Examples, operator, output};
 
 pub(crate) async fn examples(session: Session, command: Examples) -> Result<ExitCode> {
-    let wired = session.open()?;
-    let scope = session.scope(wired.tenants.as_ref()).await?;
+    let wired = session.open().await?;
+    let scope = session.scope(wired.app.tenants.as_ref()).await?;
     let counts = wired.store.counts(&scope, None).await?;
     match command {
         Examples::Count => {

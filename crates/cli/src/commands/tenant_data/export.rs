@@ -11,7 +11,7 @@ use serde_json::json;
 use switchboard_core::{
     access::audit::{Action, Details, Label},
     ids::TenantId,
-    ports::{TenantScope, TenantSource},
+    ports::TenantScope,
     tenants::{ServiceStatusConfig, Tenant},
 };
 use switchboard_local::TenantFile;
@@ -25,7 +25,7 @@ use crate::{
 };
 
 pub(crate) async fn export(session: Session, arguments: Export) -> Result<ExitCode> {
-    let wired = session.open()?;
+    let wired = session.open().await?;
     let tenant = meant(&session, &wired).await?;
     let files = files(&session.data.tenants().join(tenant.as_str()))?;
     let bar = counter(session.global.quiet, "lines");
@@ -60,12 +60,12 @@ pub(crate) async fn export(session: Session, arguments: Export) -> Result<ExitCo
 /// The tenant that is meant: also one without a configuration, when it still has data.
 async fn meant(session: &Session, wired: &Wired) -> Result<TenantId> {
     if let Some(named) = &session.global.tenant
-        && !wired.tenants.list().await?.contains(named)
+        && !wired.app.tenants.list().await?.contains(named)
         && !wired.store.tenant_rows(&TenantScope::of_operator(named.clone())).await?.is_empty()
     {
         return Ok(named.clone());
     }
-    session.tenant(wired.tenants.as_ref()).await
+    session.tenant(wired.app.tenants.as_ref()).await
 }
 
 fn write(

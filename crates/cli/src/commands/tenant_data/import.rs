@@ -36,7 +36,7 @@ pub(crate) fn is_export(file: &mut File) -> Result<bool> {
 pub(crate) async fn import(session: Session, mut file: File, name: &Path, resume: bool) -> Result<ExitCode> {
     let named = || format!("{} is refused, nothing was taken", name.display());
     let quiet = session.global.quiet;
-    let wired = session.open()?;
+    let wired = session.open().await?;
     let checking = counter(quiet, "lines checked");
     let (shown, again) = (checking.clone(), file.try_clone()?);
     let checked = tokio::task::spawn_blocking(move || check(again, &mut || shown.inc(1)));

@@ -21,7 +21,7 @@ use crate::{commands::IN_PART, operator, output};
 const REWRITE_BYTES: u64 = 200 * 1024 * 1024;
 
 pub(crate) async fn wipe(session: Session, id: TenantId, yes: bool, dry_run: bool, rewrite: bool) -> Result<ExitCode> {
-    let wired = session.open()?;
+    let wired = session.open().await?;
     let (store, scope) = (wired.store.as_ref(), TenantScope::of_operator(id.clone()));
     let rows = store.tenant_rows(&scope).await?;
     let folders = folders(&session, &id);
@@ -60,7 +60,7 @@ pub(crate) async fn wipe(session: Session, id: TenantId, yes: bool, dry_run: boo
 }
 
 pub(crate) async fn readmit(session: Session, id: TenantId) -> Result<ExitCode> {
-    let wired = session.open()?;
+    let wired = session.open().await?;
     let unfinished = wired.store.wiped().await?.iter().any(|wiped| wiped.tenant == id && wiped.done_at.is_none());
     if unfinished {
         bail!("the wipe of tenant `{id}` did not come to its end; run `switchboard tenants wipe {id}` again first");
