@@ -33,7 +33,7 @@ pub(super) async fn import(
     columns: HistoryColumns,
     resume: bool,
 ) -> Result<ExitCode> {
-    let mut opened = open(&session, &file)?;
+    let mut opened = open(&session, &file).await?;
     let format = match (format, tenant_data::is_export(&mut opened)?) {
         (None, true) => return tenant_data::import(session, opened, &file, resume).await,
         (Some(_), true) => bail!("{} is an export of a tenant; import it without --from", file.display()),
@@ -89,7 +89,7 @@ pub(super) async fn import(
 }
 
 /// The file; standard input as a copy, since it is read more than once.
-fn open(session: &Session, file: &Path) -> Result<File> {
+async fn open(session: &Session, file: &Path) -> Result<File> {
     if !is_standard(file) {
         return File::open(file).with_context(|| format!("{} cannot be read", file.display()));
     }
