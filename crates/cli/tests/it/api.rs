@@ -42,6 +42,15 @@ impl Api {
         Self { http: client(), url: url.to_owned(), key: key.map(str::to_owned) }
     }
 
+    /// The server at `address` under the name `host`, which need not resolve.
+    #[cfg(feature = "aws")]
+    #[allow(clippy::disallowed_methods, reason = "the other side of our own server")]
+    pub(crate) fn at(host: &str, address: std::net::SocketAddr, key: &str) -> Self {
+        let port = address.port();
+        let http = Client::builder().no_proxy().resolve(host, address).timeout(Duration::from_secs(60)).build().unwrap();
+        Self { http, url: format!("http://{host}:{port}"), key: Some(key.to_owned()) }
+    }
+
     /// A request to `path` with the key, if there is one.
     pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
         let request = self.http.request(method, format!("{}{path}", self.url));

@@ -13,6 +13,8 @@
 
 mod access;
 mod api;
+#[cfg(feature = "aws")]
+mod aws;
 mod bad_input;
 mod batch;
 mod cli;

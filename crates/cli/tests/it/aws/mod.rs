@@ -1,0 +1,4 @@
+//! The stack as it is deployed, in an emulator of AWS that runs the functions, and the single binary with parts of it on AWS.
+
+mod deployed;
+mod stack;
