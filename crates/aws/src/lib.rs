@@ -4,8 +4,19 @@
 //! The tables are the truth, the messages are hints (see `tables`): a message that is lost is made up for by the sweeper, one
 //! that comes twice meets a lease.
 
+mod body;
 mod clients;
+mod db;
+mod doorbell;
+mod effects;
 mod error;
+mod examples;
+mod queue;
+mod store;
 pub mod tables;
 
 pub use clients::{Clients, Names, Settings};
+pub use db::Requests;
+pub use doorbell::{Doorbell, Ring};
+pub use queue::UNFINISHED_AT_ONCE;
+pub use store::DynamoStore;

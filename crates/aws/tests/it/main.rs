@@ -1,4 +1,5 @@
 //! The adapters against an emulator of AWS.
 
+mod contracts;
 mod emulator;
 mod tables;

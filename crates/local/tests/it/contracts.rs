@@ -42,7 +42,14 @@ async fn fresh<T: 'static>(wrap: fn(Arc<SqliteStore>, Arc<FixedClock>) -> T) -> 
 }
 
 fn stores(store: Arc<SqliteStore>, clock: Arc<FixedClock>) -> Stores {
-    Stores { store: store.clone(), queue: store.clone(), effects: store.clone(), examples: store, clock }
+    Stores {
+        store: store.clone(),
+        queue: store.clone(),
+        effects: store.clone(),
+        examples: store,
+        clock,
+        world: contracts::World::Sole,
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -16,7 +16,7 @@ use switchboard_core::{
 };
 
 use super::{
-    Stores, UnderTest,
+    Stores, UnderTest, World,
     expect::{expect, expect_eq, expect_ok, name},
 };
 use crate::{sample, world::SeededIds};
@@ -54,6 +54,16 @@ impl Bench {
     /// The process dies and is started again on the same data.
     pub(crate) async fn restart(self) -> Self {
         Self { test: self.test.restart().await, ..self }
+    }
+
+    /// The process dies and is started again, and what it had in hand is anybody's: at once where it is the only one, after the
+    /// time of its leases where others share the data.
+    pub(crate) async fn die(self) -> Self {
+        let bench = self.restart().await;
+        if bench.world == World::Shared {
+            bench.expire();
+        }
+        bench
     }
 
     /// The wall clock.

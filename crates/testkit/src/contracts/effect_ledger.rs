@@ -365,7 +365,7 @@ async fn everything_outlives_a_restart(bench: Bench) {
     attempt(&bench, &open, &routed.lease, false).await;
     let begun = bench.now();
     let before = (effect(&bench, &decision).await, effect(&bench, &open).await);
-    let bench = bench.restart().await;
+    let bench = bench.die().await;
     expect_eq("the effects", (effect(&bench, &decision).await, effect(&bench, &open).await), before);
     let again = bench.lease_only("after a restart").await;
     expect_eq("the open attempt", attempt(&bench, &open, &again.lease, false).await, Attempt::Open { since: begun });

@@ -107,18 +107,47 @@ pub struct Stores {
     pub examples: Arc<dyn ExampleStore>,
     /// The clock of all, for the wall time and for the end of leases.
     pub clock: Arc<FixedClock>,
+    /// Who else is at the same data.
+    pub world: World,
+}
+
+/// Who else is at the same data as the store under test.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum World {
+    /// Nobody: there is one process at a time, so that its start ends what the one before had in hand, and times are measured
+    /// by a clock that no one sets.
+    Sole,
+    /// Other processes, on other machines: leases outlive the process that got them, and times go by the wall clock, which is
+    /// all that machines have in common.
+    Shared,
 }
 
 /// Runs checks one after the other and keeps what they found.
 struct Suite {
     port: &'static str,
     run: usize,
+    skipped: Vec<String>,
     broken: Vec<String>,
 }
 
 impl Suite {
     fn new(port: &'static str) -> Self {
-        Self { port, run: 0, broken: Vec::new() }
+        Self { port, run: 0, skipped: Vec::new(), broken: Vec::new() }
+    }
+
+    /// A check that holds in one world only; elsewhere it is told as skipped, with the reason.
+    async fn check_in<F: Future<Output = ()>>(
+        &mut self,
+        (world, why): (World, &str),
+        name: &str,
+        bench: bench::Bench,
+        check: impl FnOnce(bench::Bench) -> F,
+    ) {
+        if bench.world == world {
+            self.check(name, bench, check).await;
+        } else {
+            self.skipped.push(format!("{name}: {why}"));
+        }
     }
 
     async fn check<T, F: Future<Output = ()>>(&mut self, name: &str, test: T, check: impl FnOnce(T) -> F) {
@@ -132,6 +161,9 @@ impl Suite {
 
     fn finish(self) {
         let (port, run, broken) = (self.port, self.run, self.broken.len());
+        if !self.skipped.is_empty() {
+            println!("{} checks of the contract of {port} skipped:\n{}", self.skipped.len(), self.skipped.join("\n"));
+        }
         assert!(
             broken == 0,
             "{broken} of {run} checks of the contract of {port} fail:\n\n{}\n",
@@ -162,11 +194,15 @@ fn message(payload: &(dyn Any + Send)) -> String {
     }
 }
 
-/// Runs each check with what `$make` makes for it.
+/// Runs each check with what `$make` makes for it, and those of one world with what it makes there.
 macro_rules! run_checks {
-    ($port:literal, $make:expr, [$($check:path,)*]) => {{
+    ($port:literal, $make:expr, [$($check:path,)*] $(, in $world:ident because $why:literal [$($only:path,)*])*) => {{
         let mut suite = $crate::contracts::Suite::new($port);
         $(suite.check(stringify!($check), $make, $check).await;)*
+        $($(
+            let world = ($crate::contracts::World::$world, $why);
+            suite.check_in(world, stringify!($only), $make, $only).await;
+        )*)*
         suite.finish();
     }};
 }

@@ -48,10 +48,21 @@ pub(super) async fn a_restart_ends_leases_at_once(bench: Bench) {
     }
 }
 
+/// Whoever else knows of the lease may settle it: a message carries it from one process to the next.
+pub(super) async fn a_lease_outlives_its_process(bench: Bench) {
+    bench.accept(&bench.acme, sample::ticket(1)).await;
+    let leased = bench.lease_only("after accept").await;
+    let bench = bench.restart().await;
+    bench.expect_nothing_due("after a restart, within the time of the lease").await;
+    bench.complete(&leased.lease).await;
+    bench.expire();
+    bench.expect_nothing_due("after the lease was settled").await;
+}
+
 pub(super) async fn a_lease_of_a_dead_process_settles_nothing(bench: Bench) {
     bench.accept(&bench.acme, sample::ticket(1)).await;
     let lost = bench.lease_only("after accept").await.lease;
-    let bench = bench.restart().await;
+    let bench = bench.die().await;
     let late = bench.queue.complete(&lost).await;
     expect_kind("complete under a lease of a dead process", late, ErrorKind::LeaseLost);
     let live = bench.lease_only("after the restart").await.lease;
@@ -90,7 +101,7 @@ pub(super) async fn interrupted_often_by_restarts_is_leased_alone_only(mut bench
     let event = bench.accept(&bench.acme, sample::ticket(1)).await;
     for _ in 0..JOB_INTERRUPTIONS_BEFORE_ALONE {
         bench.lease_only("an event that is not under suspicion yet").await;
-        bench = bench.restart().await;
+        bench = bench.die().await;
     }
     bench.expect_nothing_due("for an event under suspicion").await;
     let alone = lease_alone(&bench, "after the event was interrupted often by restarts").await;
@@ -184,7 +195,7 @@ pub(super) async fn a_suspect_that_goes_on_dying_is_buried(mut bench: Bench) {
         if death.is_multiple_of(2) {
             bench.expire();
         } else {
-            bench = bench.restart().await;
+            bench = bench.die().await;
         }
     }
     bench.expect_no_suspect("after the last death while it ran alone").await;

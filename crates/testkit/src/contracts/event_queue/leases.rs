@@ -80,6 +80,24 @@ pub(super) async fn events_of_all_tenants_are_leased(bench: Bench) {
     expect_same_events("the events leased", &sorted(bench.lease(10).await), &events);
 }
 
+/// Whoever had an event before has a smaller token than who has it now, also over a restart.
+pub(super) async fn the_tokens_of_an_event_grow(mut bench: Bench) {
+    bench.accept(&bench.acme, sample::ticket(1)).await;
+    let mut tokens = Vec::new();
+    for what in ["after accept", "after a release", "after the lease ended"] {
+        let leased = bench.lease_only(what).await;
+        tokens.push(leased.lease.token);
+        match tokens.len() {
+            1 => expect_ok("release", bench.queue.release(&[leased.lease]).await),
+            _ => bench.expire(),
+        }
+    }
+    bench = bench.die().await;
+    tokens.extend(bench.lease_suspect().await.into_iter().chain(bench.lease(1).await).map(|leased| leased.lease.token));
+    expect_eq("how many leases there were", tokens.len(), 4);
+    expect("the tokens of an event grow, also over a restart", tokens.is_sorted_by(|one, other| one < other), &tokens);
+}
+
 /// Events leased in one call may share a token; a later call has a larger one, also after a restart.
 pub(super) async fn tokens_grow(mut bench: Bench) {
     bench.accept_all(&bench.acme, tickets(0..3)).await;

@@ -20,11 +20,10 @@ pub async fn event_queue(make: impl AsyncFn() -> UnderTest<Stores>) {
             leases::max_is_kept,
             leases::events_of_one_ticket_are_leased_one_at_a_time,
             leases::events_of_all_tenants_are_leased,
-            leases::tokens_grow,
+            leases::the_tokens_of_an_event_grow,
             leases::an_expired_lease_comes_again_as_interrupted,
             leases::a_lease_holds_for_the_time_asked_for,
             leases::extend_prolongs,
-            leases::a_jump_of_the_wall_clock_ends_no_lease,
             leases::a_new_event_is_due_when_the_clock_went_back,
             leases::side_by_side_each_event_goes_to_one,
             settling::completed_is_completed,
@@ -39,7 +38,6 @@ pub async fn event_queue(make: impl AsyncFn() -> UnderTest<Stores>) {
             settling::a_retry_in_the_past_is_due_at_once,
             settling::released_is_due_at_once_and_not_counted,
             settling::deferred_is_due_at_its_time_and_not_counted,
-            settling::a_jump_of_the_wall_clock_moves_no_retry,
             settling::no_retry_waits_for_a_clock_that_was_wrong,
             fair::a_single_ticket_overtakes_an_import,
             fair::tenants_take_turns,
@@ -47,7 +45,6 @@ pub async fn event_queue(make: impl AsyncFn() -> UnderTest<Stores>) {
             fair::urgent_comes_first_and_bulk_last,
             fair::bulk_does_not_wait_for_ever,
             fair::the_backlog_counts_what_is_not_done,
-            interrupted::a_restart_ends_leases_at_once,
             interrupted::a_lease_of_a_dead_process_settles_nothing,
             interrupted::failures_and_interruptions_are_counted_apart,
             interrupted::interrupted_often_is_leased_alone_only,
@@ -77,6 +74,19 @@ pub async fn event_queue(make: impl AsyncFn() -> UnderTest<Stores>) {
             ready::it_returns_when_an_event_comes,
             ready::it_returns_when_an_event_is_due_already,
             ready::it_returns_after_the_longest_wait,
+        ],
+        in Sole because "processes on several machines cannot tell that one of them was started again" [
+            interrupted::a_restart_ends_leases_at_once,
+        ],
+        in Sole because "what all machines have in common is the wall clock, so leases and retries go by it" [
+            leases::a_jump_of_the_wall_clock_ends_no_lease,
+            settling::a_jump_of_the_wall_clock_moves_no_retry,
+        ],
+        in Sole because "where many lease at the same time, each event counts its own leases" [
+            leases::tokens_grow,
+        ],
+        in Shared because "a sole process ends the leases of the one before it" [
+            interrupted::a_lease_outlives_its_process,
         ]
     );
 }

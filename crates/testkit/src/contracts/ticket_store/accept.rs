@@ -63,7 +63,7 @@ async fn check_read_back(bench: Bench, ticket: Ticket) {
     let event = bench.accept(&bench.acme, ticket.clone()).await;
     expect_eq("the ticket as stored", stored(&bench, &ticket).await, ticket.to_record());
     expect_same_event("the event as queued", &bench.lease_only("after accept").await.event, &event);
-    let bench = bench.restart().await;
+    let bench = bench.die().await;
     expect_eq("the ticket after a restart", stored(&bench, &ticket).await, ticket.to_record());
     expect_same_event("the event after a restart", &bench.lease_only("after a restart").await.event, &event);
 }

@@ -131,7 +131,7 @@ pub(super) async fn a_lease_of_a_dead_process_writes_nothing(bench: Bench) {
     let ticket = sample::ticket(1);
     bench.accept(&bench.acme, ticket.clone()).await;
     let lost = bench.lease_only("after accept").await.lease;
-    let bench = bench.restart().await;
+    let bench = bench.die().await;
     expect_lost("decide under a lease of a dead process", &bench, &ticket, &lost).await;
     let live = bench.lease_only("after the restart").await.lease;
     expect_lost("decide under a lease of a dead process, with a new one given", &bench, &ticket, &lost).await;
