@@ -1,4 +1,9 @@
 //! The adapters against an emulator of AWS.
 
+mod audit;
+mod bell;
+mod contracts_access;
+mod doctor;
 mod emulator;
+mod infrastructure;
 mod tables;
