@@ -4,19 +4,40 @@
 //! The tables are the truth, the messages are hints (see `tables`): a message that is lost is made up for by the sweeper, one
 //! that comes twice meets a lease.
 
+mod attributes;
+mod audit;
+mod bell;
 mod body;
+mod bulk;
 mod clients;
+mod customers;
 mod db;
+mod deployment;
+pub mod doctor;
 mod doorbell;
 mod effects;
+pub mod emf;
 mod error;
 mod examples;
+mod keys;
+mod looked;
+mod models;
 mod queue;
+mod secrets;
 mod store;
 pub mod tables;
+mod tenants;
 
+pub use audit::DynamoAudit;
+pub use bell::{Bell, Message};
 pub use clients::{Clients, Names, Settings};
+pub use customers::DynamoCustomers;
 pub use db::Requests;
+pub use deployment::Deployment;
 pub use doorbell::{Doorbell, Ring};
+pub use keys::DynamoKeys;
+pub use models::S3Models;
 pub use queue::UNFINISHED_AT_ONCE;
+pub use secrets::{CACHE_TIME as SECRET_CACHE_TIME, ManagedSecrets, pepper};
 pub use store::DynamoStore;
+pub use tenants::S3Tenants;

@@ -3,13 +3,16 @@
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
-use switchboard_aws::{Clients, DynamoCustomers, DynamoKeys, DynamoStore, Names, S3Models, S3Tenants, SecretsManager};
-use switchboard_core::{app::App, ports::Clock};
+use switchboard_aws::{Clients, Deployment, ManagedSecrets, Names, S3Models, S3Tenants};
+use switchboard_connect::connectors;
+use switchboard_core::ports::{Clock, Ids};
+use switchboard_knowledge::LocalClassifier;
+use switchboard_local::{SystemClock, SystemIds};
 use url::Url;
 
 use crate::{
     settings::{AwsAdapter, AwsSettings, Settings},
-    wire::{Core, Elsewhere},
+    wire::{Core, Elsewhere, outbound},
 };
 
 /// The clients that the settings ask for.
@@ -34,6 +37,18 @@ pub(crate) async fn clients(settings: &AwsSettings) -> Result<Clients> {
     .await)
 }
 
+/// The data of a deployment, for `--aws`.
+pub(crate) async fn core(settings: &Settings) -> Result<Core> {
+    let clients = clients(&settings.aws).await?;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let ids: Arc<dyn Ids> = Arc::new(SystemIds::default());
+    let deployment = Deployment::open(clients, &settings.aws.pepper_secret, clock.clone(), ids, |store| store).await;
+    let deployment = deployment.context("aws.pepper_secret cannot be used")?;
+    let connectors = connectors(&outbound(settings)?, &deployment.secrets, &clock);
+    let app = deployment.app(connectors, Arc::new(LocalClassifier::new(1)));
+    Ok(Core::on_aws(app, deployment.pepper, deployment.bell))
+}
+
 /// What `serve` keeps on AWS.
 pub(crate) async fn elsewhere(settings: &AwsSettings, clock: &Arc<dyn Clock>) -> Result<Elsewhere> {
     if settings.adapters.is_empty() {
@@ -46,6 +61,6 @@ pub(crate) async fn elsewhere(settings: &AwsSettings, clock: &Arc<dyn Clock>) ->
             .then(|| Arc::new(S3Tenants::new(clients.clone(), clock.clone())) as _),
         models: is_chosen(AwsAdapter::Models).then(|| Arc::new(S3Models::new(clients.clone())) as _),
         secrets: is_chosen(AwsAdapter::Secrets)
-            .then(|| Arc::new(SecretsManager::new(clients.clone(), clock.clone())) as _),
+            .then(|| Arc::new(ManagedSecrets::new(clients.clone(), clock.clone())) as _),
     })
 }

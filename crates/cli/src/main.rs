@@ -4,6 +4,8 @@
 
 mod access;
 mod args;
+#[cfg(feature = "aws")]
+mod aws;
 mod commands;
 mod data;
 mod demo;

@@ -3,9 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use switchboard_connect::{
-    BreakerDesk, HttpCustomers, HttpIssuer, HttpStatus, Outbound, OutboundPolicy, WebhookDesk, ZendeskDesk,
-};
+use switchboard_connect::{HttpIssuer, Outbound, OutboundPolicy, connectors};
 use switchboard_core::{
     access::{Pepper, audit::NewAuditEntry, oidc::Oidc},
     app::{App, RETRY_DELAYS},
@@ -36,20 +34,37 @@ pub(crate) struct Wired {
 pub(crate) struct Core {
     pub(crate) app: App,
     pub(crate) pepper: Pepper,
-    /// The store, where it is one that takes an entry of the audit log along into a write.
-    sqlite: Option<Arc<SqliteStore>>,
+    behind: Behind,
+}
+
+/// What keeps the data.
+enum Behind {
+    /// One that takes an entry of the audit log along into a write.
+    Sqlite(Arc<SqliteStore>),
+    /// One whose workers are woken by messages, which are sent when a change is made.
+    #[cfg(feature = "aws")]
+    Aws(Arc<switchboard_aws::Bell>),
 }
 
 impl From<Wired> for Core {
     fn from(wired: Wired) -> Self {
-        Self { app: wired.app, pepper: wired.pepper, sqlite: Some(wired.store) }
+        Self { app: wired.app, pepper: wired.pepper, behind: Behind::Sqlite(wired.store) }
     }
 }
 
 impl Core {
     #[cfg(feature = "aws")]
-    pub(crate) fn without_sqlite(app: App, pepper: Pepper) -> Self {
-        Self { app, pepper, sqlite: None }
+    pub(crate) fn on_aws(app: App, pepper: Pepper, bell: Arc<switchboard_aws::Bell>) -> Self {
+        Self { app, pepper, behind: Behind::Aws(bell) }
+    }
+
+    /// Sends what wakes the workers after a change.
+    pub(crate) async fn wake(&self) {
+        match &self.behind {
+            Behind::Sqlite(_) => {}
+            #[cfg(feature = "aws")]
+            Behind::Aws(bell) => bell.flush().await,
+        }
     }
 
     /// Makes a change with its entry in the audit log: in one write where the store can, else the entry follows before
@@ -59,11 +74,13 @@ impl Core {
         entry: NewAuditEntry,
         change: impl Future<Output = error::Result<T>>,
     ) -> error::Result<T> {
-        match &self.sqlite {
-            Some(store) => store.audited(entry, change).await,
-            None => {
+        match &self.behind {
+            Behind::Sqlite(store) => store.audited(entry, change).await,
+            #[cfg(feature = "aws")]
+            Behind::Aws(bell) => {
                 let changed = change.await?;
                 self.app.audit.append(entry).await?;
+                bell.flush().await;
                 Ok(changed)
             }
         }
@@ -83,10 +100,8 @@ pub(crate) async fn wire(data: &DataFolder, settings: &Settings, role: Role) -> 
     let secrets = Arc::new(FolderSecrets::new(data.secrets()));
     let elsewhere = elsewhere(settings, &clock).await?;
     let known_secrets = elsewhere.secrets.unwrap_or_else(|| secrets.clone());
-    let outbound = Arc::new(
-        Outbound::new(OutboundPolicy { allow_hosts: settings.outbound.allow_hosts.clone() })
-            .context("the outbound HTTP client cannot start")?,
-    );
+    let outbound = outbound(settings)?;
+    let connectors = connectors(&outbound, &known_secrets, &clock);
     let oidc = match settings.oidc.config()? {
         Some(config) => Some(Arc::new(Oidc::new(config, Arc::new(HttpIssuer::new(outbound.clone())), clock.clone())?)),
         None => None,
@@ -99,23 +114,20 @@ pub(crate) async fn wire(data: &DataFolder, settings: &Settings, role: Role) -> 
         effects: store.clone(),
         customers: Arc::new(CustomersByTenant {
             store: store.clone(),
-            http: Arc::new(HttpCustomers::new(outbound.clone(), known_secrets.clone(), clock.clone())),
+            http: connectors.customers,
             clock: clock.clone(),
         }),
         status: Arc::new(StatusByTenant {
             file: Arc::new(FileStatus::new(tenants_folder.clone())),
-            http: Arc::new(HttpStatus::new(outbound.clone(), known_secrets.clone(), clock.clone())),
+            http: connectors.status,
         }),
         classifier: classifier.clone(),
         learner: classifier.clone(),
         models: elsewhere.models.unwrap_or_else(|| Arc::new(FolderModels::new(data.models().join("tenants")))),
         desk: Arc::new(DeskByTenant {
             folder: Arc::new(FolderDesk::new(tenants_folder)),
-            webhook: Arc::new(BreakerDesk::new(
-                WebhookDesk::new(outbound.clone(), known_secrets.clone(), clock.clone()),
-                clock.clone(),
-            )),
-            zendesk: Arc::new(BreakerDesk::new(ZendeskDesk::new(outbound, known_secrets), clock.clone())),
+            webhook: connectors.webhook,
+            zendesk: connectors.zendesk,
         }),
         examples: store.clone(),
         keys: store.clone(),
@@ -126,6 +138,12 @@ pub(crate) async fn wire(data: &DataFolder, settings: &Settings, role: Role) -> 
         backlog: settings.backlog(),
     };
     Ok(Wired { app, store, classifier, tenants, secrets, pepper, oidc })
+}
+
+/// The one client for other people's systems.
+pub(crate) fn outbound(settings: &Settings) -> Result<Arc<Outbound>> {
+    let policy = OutboundPolicy { allow_hosts: settings.outbound.allow_hosts.clone() };
+    Ok(Arc::new(Outbound::new(policy).context("the outbound HTTP client cannot start")?))
 }
 
 /// Ports whose adapters the settings choose elsewhere than in the data folder.

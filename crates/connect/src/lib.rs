@@ -18,6 +18,13 @@ pub mod status;
 pub mod webhook;
 pub mod zendesk;
 
+use std::sync::Arc;
+
+use switchboard_core::{
+    by_tenant::Connectors,
+    ports::{Clock, Secrets},
+};
+
 pub use breaker_desk::BreakerDesk;
 pub use customers::HttpCustomers;
 pub use issuer::HttpIssuer;
@@ -25,3 +32,16 @@ pub use outbound::{Outbound, OutboundPolicy};
 pub use status::HttpStatus;
 pub use webhook::WebhookDesk;
 pub use zendesk::ZendeskDesk;
+
+/// All connectors over one client, each tenant's desk behind a breaker of its own.
+pub fn connectors(outbound: &Arc<Outbound>, secrets: &Arc<dyn Secrets>, clock: &Arc<dyn Clock>) -> Connectors {
+    Connectors {
+        customers: Arc::new(HttpCustomers::new(outbound.clone(), secrets.clone(), clock.clone())),
+        status: Arc::new(HttpStatus::new(outbound.clone(), secrets.clone(), clock.clone())),
+        webhook: Arc::new(BreakerDesk::new(
+            WebhookDesk::new(outbound.clone(), secrets.clone(), clock.clone()),
+            clock.clone(),
+        )),
+        zendesk: Arc::new(BreakerDesk::new(ZendeskDesk::new(outbound.clone(), secrets.clone()), clock.clone())),
+    }
+}

@@ -15,6 +15,18 @@ use crate::{
     time::Timestamp,
 };
 
+/// The adapters of other people's systems, which are the same wherever this runs.
+pub struct Connectors {
+    /// Customers by HTTP.
+    pub customers: Arc<dyn CustomerDirectory>,
+    /// Service status by HTTP.
+    pub status: Arc<dyn ServiceStatus>,
+    /// The desk `webhook`.
+    pub webhook: Arc<dyn Desk>,
+    /// The desk `zendesk`.
+    pub zendesk: Arc<dyn Desk>,
+}
+
 /// The desk that the tenant's `desk.kind` names.
 pub struct DeskByTenant {
     /// For `folder`.

@@ -17,7 +17,7 @@ pub(crate) async fn run(wired: Wired) -> Result<()> {
 
 fn router(wired: Wired) -> Router {
     let uses = Arc::<Uses>::default();
-    let (app, flush) = (wired.app.clone(), wired.metrics);
+    let (app, end) = (wired.app.clone(), wired.end);
     let written = Arc::clone(&uses);
     let state = HttpState::new(Service {
         app: wired.app,
@@ -31,7 +31,7 @@ fn router(wired: Wired) -> Router {
         render_metrics: Box::new(|| "# the metrics are in CloudWatch, in the namespace Switchboard\n".to_owned()),
     });
     let around = move |mut request: axum::extract::Request, next: middleware::Next| {
-        let (app, written, flush) = (app.clone(), Arc::clone(&written), flush.clone());
+        let (app, written, end) = (app.clone(), Arc::clone(&written), end.clone());
         async move {
             if let Some(peer) = peer(request.extensions()) {
                 request.extensions_mut().insert(Connection::of_gateway(peer));
@@ -42,7 +42,7 @@ fn router(wired: Wired) -> Router {
             if let Err(error) = written.write(app.keys.as_ref(), &NoOperator, now, false).await {
                 tracing::error!(error = error.report(), "when keys were last used cannot be written");
             }
-            flush.flush();
+            end.finish().await;
             response
         }
     };

@@ -7,12 +7,14 @@ use anyhow::Result;
 use aws_lambda_events::sqs::{BatchItemFailure, SqsBatchResponse, SqsEvent, SqsMessage};
 use futures_util::future::join_all;
 use lambda_runtime::{LambdaEvent, service_fn};
+use switchboard_aws::{DynamoStore, Message};
 use switchboard_core::{
     jobs::{self, Outcome},
     limits,
+    ports::TenantScope,
 };
 
-use crate::{message::Message, wire::Wired};
+use crate::wire::Wired;
 
 pub(crate) async fn run(wired: Wired) -> Result<()> {
     let wired = Arc::new(wired);
@@ -35,7 +37,7 @@ async fn batch(wired: &Wired, event: SqsEvent) -> SqsBatchResponse {
             failure
         })
         .collect();
-    wired.metrics.flush();
+    wired.finish().await;
     response
 }
 
@@ -43,23 +45,19 @@ async fn batch(wired: &Wired, event: SqsEvent) -> SqsBatchResponse {
 /// person sees it.
 async fn one(wired: &Wired, message: &SqsMessage) -> bool {
     let id = message.message_id.as_deref().unwrap_or_default();
-    let body = message.body.as_deref().unwrap_or_default();
-    let hint = match Message::parse(body) {
-        Ok(message) => message.detail,
-        Err(error) => {
-            metrics::counter!("switchboard_messages_unread_total").increment(1);
-            tracing::error!(message = id, %error, "a message of the queue of jobs is none");
-            return false;
-        }
+    let Some(hint) = Message::parse(message.body.as_deref().unwrap_or_default()) else {
+        metrics::counter!("switchboard_messages_unread_total").increment(1);
+        tracing::error!(message = id, "a message of the queue of jobs names no event");
+        return false;
     };
+    // A message that comes again may find that the lease was given to somebody else.
     let is_first = message.attributes.get("ApproximateReceiveCount").is_none_or(|count| count == "1");
-    let leased = match hint.token.filter(|_| is_first) {
-        Some(token) => wired.store.leased_in_advance(&hint.tenant, &hint.event, token).await,
-        None => wired
-            .store
-            .claim(&hint.tenant, std::slice::from_ref(&hint.event), limits::LEASE_TIME)
-            .await
-            .map(|mut all| all.pop()),
+    let leased = match hint.leased.filter(|_| is_first) {
+        Some((event, token)) => Ok(Some(DynamoStore::leased_in_advance(event, token))),
+        None => {
+            let scope = TenantScope::of_operator(hint.tenant);
+            wired.store.claim(&scope, &[hint.event], limits::LEASE_TIME).await.map(|mut all| all.pop())
+        }
     };
     match leased {
         // Done before, or in somebody else's hands: if those die, the sweeper rings again.

@@ -3,7 +3,6 @@
 
 mod http;
 mod jobs;
-mod message;
 mod schedule;
 mod settings;
 mod stream;

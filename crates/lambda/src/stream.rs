@@ -13,6 +13,7 @@ use switchboard_core::{
     ids::{EventId, TenantId},
     jobs::{self, Outcome},
     limits,
+    ports::TenantScope,
 };
 
 use crate::wire::Wired;
@@ -40,13 +41,13 @@ async fn batch(wired: &Wired, event: Event) -> DynamoDbEventResponse {
         })
         .into_iter()
         .collect();
-    wired.metrics.flush();
+    wired.finish().await;
     response
 }
 
 async fn one(wired: &Wired, record: &EventRecord) -> bool {
     let Some((tenant, event)) = hint(record) else { return true };
-    match wired.store.claim(&tenant, &[event], limits::LEASE_TIME).await {
+    match wired.store.claim(&TenantScope::of_operator(tenant), &[event], limits::LEASE_TIME).await {
         Ok(leased) => match leased.into_iter().next() {
             Some(leased) => jobs::handle(&wired.app, leased).await != Outcome::Left,
             None => true,

@@ -2,18 +2,15 @@
 
 use std::{sync::Arc, time::Duration};
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result};
 use switchboard_aws::{
-    Bell, Clients, DynamoCustomers, DynamoKeys, DynamoStore, EmbeddedMetrics, S3Models, S3Tenants, SecretsManager,
+    Bell, Clients, DynamoAudit, DynamoCustomers, DynamoKeys, DynamoStore, ManagedSecrets, S3Models, S3Tenants, emf::Emf,
 };
 use switchboard_connect::{
     BreakerDesk, HttpCustomers, HttpIssuer, HttpStatus, Outbound, OutboundPolicy, WebhookDesk, ZendeskDesk,
 };
 use switchboard_core::{
-    access::{
-        Pepper,
-        oidc::{Oidc, OidcConfig},
-    },
+    access::{Pepper, oidc::Oidc},
     app::{App, BacklogLimits, RETRY_DELAYS},
     by_tenant::{CustomersByTenant, DeskByTenant, StatusByTenant},
     ports::{Clock, Ids, Secrets},
@@ -23,6 +20,8 @@ use switchboard_local::{SystemClock, SystemIds};
 
 use crate::{settings::Settings, unlike::NoFolder};
 
+/// The namespace of the metrics in CloudWatch.
+const NAMESPACE: &str = "Switchboard";
 /// How long a ticket's first message may take before somebody else may have its work.
 const ADVANCE: Duration = Duration::from_secs(60);
 
@@ -31,7 +30,7 @@ pub(crate) struct Wired {
     pub(crate) app: App,
     pub(crate) store: Arc<DynamoStore>,
     pub(crate) bell: Arc<Bell>,
-    pub(crate) metrics: EmbeddedMetrics,
+    pub(crate) end: End,
     pub(crate) pepper: Pepper,
     pub(crate) oidc: Option<Arc<Oidc>>,
     pub(crate) environment: String,
@@ -47,9 +46,10 @@ pub(crate) async fn wire(settings: Settings) -> Result<Wired> {
         names: settings.names.clone(),
     })
     .await;
-    let metrics = EmbeddedMetrics::install(clock.clone()).context("the metrics recorder cannot start")?;
-    let secrets: Arc<dyn Secrets> = Arc::new(SecretsManager::new(clients.clone(), clock.clone()));
-    let pepper = pepper(&clients, &settings.pepper_secret).await?;
+    let metrics = Emf::new(NAMESPACE);
+    metrics::set_global_recorder(metrics.clone()).context("the metrics recorder cannot start")?;
+    let secrets: Arc<dyn Secrets> = Arc::new(ManagedSecrets::new(clients.clone(), clock.clone()));
+    let pepper = switchboard_aws::pepper(&clients, &settings.pepper_secret).await.context("no key could be checked")?;
     let outbound = Arc::new(
         Outbound::new(OutboundPolicy { allow_hosts: settings.allow_hosts.clone() })
             .context("the outbound HTTP client cannot start")?,
@@ -62,9 +62,9 @@ pub(crate) async fn wire(settings: Settings) -> Result<Wired> {
         None => None,
     };
     let bell = Arc::new(Bell::new(clients.clone(), clock.clone()));
-    let store = DynamoStore::new(clients.clone(), clock.clone()).with_bell(bell.clone()).advance(ADVANCE);
+    let store = DynamoStore::new(&clients, clock.clone(), ids.clone()).ringing(bell.clone()).advance(ADVANCE);
     let store = Arc::new(store);
-    let keys = Arc::new(DynamoKeys::new(clients.clone(), clock.clone(), pepper.audit_key()));
+    let audit = DynamoAudit::new(clients.clone(), pepper.audit_key(), clock.clone(), ids.clone());
     let classifier = Arc::new(LocalClassifier::new(1));
     let app = App {
         tenants: Arc::new(S3Tenants::new(clients.clone(), clock.clone())),
@@ -72,7 +72,7 @@ pub(crate) async fn wire(settings: Settings) -> Result<Wired> {
         queue: store.clone(),
         effects: store.clone(),
         customers: Arc::new(CustomersByTenant {
-            store: Arc::new(DynamoCustomers::new(clients.clone())),
+            store: Arc::new(DynamoCustomers::new(clients.clone(), clock.clone())),
             http: Arc::new(HttpCustomers::new(outbound.clone(), secrets.clone(), clock.clone())),
             clock: clock.clone(),
         }),
@@ -82,7 +82,7 @@ pub(crate) async fn wire(settings: Settings) -> Result<Wired> {
         }),
         classifier: classifier.clone(),
         learner: classifier,
-        models: Arc::new(S3Models::new(clients)),
+        models: Arc::new(S3Models::new(clients.clone())),
         desk: Arc::new(DeskByTenant {
             folder: Arc::new(NoFolder),
             webhook: Arc::new(BreakerDesk::new(
@@ -92,32 +92,43 @@ pub(crate) async fn wire(settings: Settings) -> Result<Wired> {
             zendesk: Arc::new(BreakerDesk::new(ZendeskDesk::new(outbound, secrets), clock.clone())),
         }),
         examples: store.clone(),
-        keys: keys.clone(),
-        audit: keys,
-        clock,
+        keys: Arc::new(DynamoKeys::new(clients, audit.clone(), clock.clone())),
+        audit: Arc::new(audit),
+        clock: clock.clone(),
         ids,
         retry_delays: RETRY_DELAYS.into(),
         // The queue grows as it must: it is no memory of ours.
         backlog: BacklogLimits { tenant: u64::MAX, all: u64::MAX },
     };
-    Ok(Wired { app, store, bell, metrics, pepper, oidc, environment: settings.environment })
+    let end = End { bell: bell.clone(), metrics, clock };
+    Ok(Wired { app, store, bell, end, pepper, oidc, environment: settings.environment })
+}
+
+/// What is done before each invocation ends: afterwards the process may be frozen.
+#[derive(Clone)]
+pub(crate) struct End {
+    bell: Arc<Bell>,
+    metrics: Emf,
+    clock: Arc<dyn Clock>,
+}
+
+impl End {
+    /// Rings what was held and writes the metrics.
+    pub(crate) async fn finish(&self) {
+        self.bell.flush().await;
+        if let Err(error) = self.metrics.flush(self.clock.now()) {
+            tracing::error!(%error, "the metrics cannot be written");
+        }
+    }
 }
 
 impl Wired {
+    pub(crate) async fn finish(&self) {
+        self.end.finish().await;
+    }
+
     /// What work needs and a request does not: done while Lambda still counts the start.
     pub(crate) async fn prepare(&self) {
         tone::prepare();
     }
-}
-
-/// The secret in every key hash. The infrastructure makes it; a new one makes every key wrong.
-async fn pepper(clients: &Clients, name: &str) -> Result<Pepper> {
-    let answer = clients.secrets.get_secret_value().secret_id(name).send().await;
-    let answer = answer.map_err(|error| anyhow!("{}", DisplayErrorContext(error)));
-    let secret = answer.with_context(|| format!("the secret {name} of the key hashes cannot be read"))?;
-    let text = SecretString::from(secret.secret_string().context("the secret of the key hashes is no text")?);
-    if text.expose_secret().len() < PEPPER_CHARS {
-        bail!("the secret {name} has fewer than {PEPPER_CHARS} characters");
-    }
-    Ok(Pepper::new(Sha256::digest(text.expose_secret()).into()))
 }

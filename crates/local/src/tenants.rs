@@ -48,15 +48,7 @@ impl FolderTenants {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(unreadable(id, error)),
         };
-        let tenant = Tenant::from_json(&bytes).map_err(|mistakes| {
-            Error::new(ErrorKind::Invalid, format!("the configuration of tenant `{id}` is not valid"))
-                .caused_by(mistakes)
-        })?;
-        if tenant.id != *id {
-            let message = format!("the file of tenant `{id}` has tenant_id `{}`; they must be the same", tenant.id);
-            return Err(Error::new(ErrorKind::Invalid, message));
-        }
-        Ok(Some(tenant))
+        Tenant::kept_as(id, &bytes).map(Some)
     }
 
     fn file(&self, id: &TenantId) -> PathBuf {
@@ -72,23 +64,10 @@ impl FolderTenants {
             self.loaded.lock().unwrap_or_else(PoisonError::into_inner).insert(id.clone(), again);
             return Ok(Some(tenant));
         }
-        let tenant = match (known, self.check(id)) {
-            (_, Ok(Some(tenant))) => {
-                tracing::info!(tenant = %id, version = %tenant.version, "tenant configuration loaded");
-                Arc::new(tenant)
-            }
-            (None, Ok(None)) => return Ok(None),
-            (Some(_), Ok(None)) => {
-                tracing::warn!(tenant = %id, "tenant configuration removed");
-                self.loaded.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
-                return Ok(None);
-            }
-            (None, Err(error)) => return Err(error),
-            (Some(known), Err(error)) => {
-                let problem = error.report();
-                tracing::error!(tenant = %id, problem, "new tenant configuration refused, the last good one stays");
-                Arc::new(known.tenant.with_problem(problem))
-            }
+        let in_force = Tenant::in_force(id, known.as_ref().map(|known| known.tenant.as_ref()), self.check(id))?;
+        let Some(tenant) = in_force else {
+            self.loaded.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
+            return Ok(None);
         };
         let loaded = Loaded { tenant: Arc::clone(&tenant), looked_at, stamp };
         self.loaded.lock().unwrap_or_else(PoisonError::into_inner).insert(id.clone(), loaded);

@@ -17,9 +17,7 @@ use switchboard_core::{
 };
 
 pub(crate) use counted::Counted;
-pub(crate) use job::{
-    Job, State, bury, complete, is_held, let_go, lost, publish, put_off, ticket_key, ttl,
-};
+pub(crate) use job::{Job, State, bury, complete, is_held, let_go, lost, publish, put_off, ticket_key, ttl};
 
 use crate::{DynamoStore, db::Write, doorbell::Ring};
 

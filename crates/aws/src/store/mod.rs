@@ -162,11 +162,10 @@ impl DynamoStore {
         }
     }
 
-    /// The same for one event, when it makes work.
+    /// Tells of an event that has just happened, whether it makes work or not.
     pub(crate) async fn wake_for(&self, event: &Event) {
-        let rings = event.detail.makes_work().then(|| Ring::new(event, None));
-        self.counted.add(&event.tenant, i64::from(rings.is_some()));
-        self.wake(rings.into_iter().collect(), Duration::ZERO).await;
+        self.counted.add(&event.tenant, i64::from(event.detail.makes_work()));
+        self.wake(vec![Ring::new(event, None)], Duration::ZERO).await;
     }
 }
 

@@ -46,8 +46,7 @@ impl Record<'_> {
         };
         let mut is_newest = !superseded;
         for _ in 0..TRIES {
-            let mut writes =
-                vec![self.settle(now), let_go(&ticket_key(self.tenant, self.ticket), &self.lease.event)];
+            let mut writes = vec![self.settle(now), let_go(&ticket_key(self.tenant, self.ticket), &self.lease.event)];
             let effect_at = writes.len();
             let effect_write = effect.write(self.receipt(), self.error());
             let has_effect = effect_write.is_some();
@@ -81,7 +80,8 @@ impl Record<'_> {
             }
             SyncChange::Succeeded { .. } | SyncChange::Failed { .. } | SyncChange::Superseded => {
                 store.counted.add(self.tenant, -1);
-                store.wake(Vec::new(), Duration::ZERO).await;
+                let rings = self.event.iter().map(|event| Ring::new(event, None));
+                store.wake(rings.collect(), Duration::ZERO).await;
             }
         }
     }

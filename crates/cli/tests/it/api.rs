@@ -47,7 +47,8 @@ impl Api {
     #[allow(clippy::disallowed_methods, reason = "the other side of our own server")]
     pub(crate) fn at(host: &str, address: std::net::SocketAddr, key: &str) -> Self {
         let port = address.port();
-        let http = Client::builder().no_proxy().resolve(host, address).timeout(Duration::from_secs(60)).build().unwrap();
+        let http =
+            Client::builder().no_proxy().resolve(host, address).timeout(Duration::from_secs(60)).build().unwrap();
         Self { http, url: format!("http://{host}:{port}"), key: Some(key.to_owned()) }
     }
 

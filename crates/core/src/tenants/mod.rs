@@ -2,6 +2,7 @@
 
 mod check;
 mod config;
+mod kept;
 mod recogniser;
 mod retention;
 #[cfg(test)]

@@ -4,7 +4,11 @@ use serde_json::{Value, json};
 use switchboard_testkit::doubles::WebhookDouble;
 
 use super::stack::Stack;
-use crate::{desks::HOOK_SECRET, tenant::{acme, ticket}, wait::until};
+use crate::{
+    desks::HOOK_SECRET,
+    tenant::{acme, ticket},
+    wait::until,
+};
 
 /// For cold starts of all functions, in the dev profile.
 const LONG: Duration = Duration::from_secs(120);
@@ -16,7 +20,9 @@ async fn tenant(stack: &Stack, id: &str, double: &WebhookDouble) -> String {
     config["tenant_id"] = json!(id);
     let file = home.beside("config.json");
     std::fs::write(&file, config.to_string()).unwrap();
-    let run = |arguments: &[&str]| crate::server::finished(home.bare_command().args(["--aws", "--tenant", id]).args(arguments));
+    let run = |arguments: &[&str]| {
+        crate::server::finished(home.bare_command().args(["--aws", "--tenant", id]).args(arguments))
+    };
     let put = run(&["aws", "put-tenant", file.to_str().unwrap()]);
     assert_eq!(put.code, Some(0), "{put:?}");
     let secret = format!("switchboard/{id}/hook");
@@ -46,7 +52,8 @@ async fn a_ticket_becomes_a_decision_and_an_update_at_the_desk_whatever_comes_tw
     // The same ticket again, and its message again: nothing more happens.
     assert_eq!(api.accept(&ticket("T-1")).await["correlation_id"], receipt["correlation_id"]);
     let home = stack.home();
-    let listed = crate::server::finished(home.bare_command().args(["--aws", "--tenant", "acme", "--json", "events", "list"]));
+    let listed =
+        crate::server::finished(home.bare_command().args(["--aws", "--tenant", "acme", "--json", "events", "list"]));
     let events: Vec<Value> = listed.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(events.len(), 3, "{listed:?}");
     let clients = stack.clients().await;

@@ -20,7 +20,8 @@ pub(super) struct Stack {
 impl Stack {
     pub(super) fn deployed() -> Self {
         let variable = |name: &str| {
-            std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: `cargo xtask test` deploys the stack and sets it"))
+            std::env::var(name)
+                .unwrap_or_else(|_| panic!("{name} is not set: `cargo xtask test` deploys the stack and sets it"))
         };
         let text = std::fs::read_to_string(variable(OUTPUTS)).unwrap();
         Self { endpoint: variable(ENDPOINT), outputs: serde_json::from_str(&text).unwrap() }
