@@ -12,7 +12,7 @@ use std::collections::HashMap;
 use sha2::{Digest, Sha256};
 
 pub use config::{
-    CategoryConfig, CustomersConfig, DeskConfig, EntityConfig, LearningConfig, LevelsConfig, PriorityConfig,
+    CategoryConfig, CustomersConfig, DeskConfig, EntityConfig, GenericHookConfig, HooksConfig, LearningConfig, LevelsConfig, PriorityConfig,
     QuotasConfig, ReviewConfig, RuleConditions, RuleConfig, ServiceLevelConfig, ServiceStatusConfig, TeamConfig,
     TenantConfig, WebhookRepeats, WeightsConfig,
 };
