@@ -38,7 +38,7 @@ pub fn count(name: &str, otherwise: u64) -> u64 {
 pub fn fuzz(target: &str, seeds: &[&[u8]], property: impl Fn(&[u8])) {
     assert!(!seeds.is_empty(), "{target} has no seeds");
     #[cfg(fuzzing_libfuzzer)]
-    return guided::run(target, seeds, property);
+    return guided::run(target, seeds, &property);
     #[cfg(not(fuzzing_libfuzzer))]
     short_run(target, seeds, &property);
 }
