@@ -11,10 +11,10 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
 
+use crate::claim;
 use crate::commands::UsageError;
 use crate::process;
 use crate::project::Project;
-use crate::claim;
 
 /// What cargo-fuzz asks of the compiler, without the sanitizers, which need a nightly one. Programs without a target link
 /// no libFuzzer, so the functions that count its coverage are missing there; they are not run.
@@ -23,8 +23,8 @@ const FLAGS: &str = "--cfg fuzzing_libfuzzer -Cpasses=sancov-module -Cllvm-args=
     -Cllvm-args=-sanitizer-coverage-trace-compares -Clink-arg=-Wl,--unresolved-symbols=ignore-all";
 /// The packages whose tests have targets.
 const PACKAGES: &str = "-p switchboard -p switchboard-connect -p switchboard-knowledge";
-/// Words in the names of the tests that have targets.
-const TESTS: [&str; 2] = ["fuzz", "damaged"];
+/// A part of the names of all tests that have targets, and of no others.
+const TESTS: &str = "fuzz";
 /// Before the name of a target and its test, as `guided.rs` writes them.
 const MARK: &str = "fuzz target ";
 /// No single input may take longer.
@@ -110,7 +110,7 @@ fn build(project: &Project) -> Result<Vec<PathBuf>> {
 
 /// The targets of a program, told by its tests, which run nothing but that.
 fn list(program: &Path) -> Result<Vec<Target>> {
-    let output = Command::new(program).args(TESTS).args(["--nocapture", "--test-threads=1"]).output();
+    let output = Command::new(program).arg(TESTS).args(["--nocapture", "--test-threads=1"]).output();
     let output = output.with_context(|| format!("starting {}", program.display()))?;
     let said = String::from_utf8_lossy(&output.stderr);
     if !output.status.success() {
@@ -164,8 +164,7 @@ impl Figures {
                 words.get(at + 1)?.split('/').next()?.parse().ok()
             };
             if line.starts_with('#') {
-                figures.executions =
-                    words[0].trim_start_matches('#').parse().unwrap_or(figures.executions);
+                figures.executions = words[0].trim_start_matches('#').parse().unwrap_or(figures.executions);
                 figures.edges = after("cov:").unwrap_or(figures.edges);
                 figures.features = after("ft:").unwrap_or(figures.features);
                 figures.corpus = after("corp:").unwrap_or(figures.corpus);

@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn damaged_secrets_are_keys_or_are_refused_without_being_told() {
+    fn fuzzed_secrets_are_keys_or_are_refused_without_being_told() {
         let seeds: [&[u8]; 3] = [b"whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD", b"whsec_aGVsbG8=\n", b"a plain secret"];
         switchboard_testkit::fuzz::fuzz("webhook-secret", &seeds, |input| {
             let text = String::from_utf8_lossy(input);

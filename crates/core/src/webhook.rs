@@ -163,7 +163,9 @@ mod tests {
         for signature in [SIGNATURE, &other] {
             assert!(sent(signature, &[old(), new()]) && sent(signature, &[new(), old()]));
         }
-        for both in [format!("{other} {SIGNATURE}"), format!("{SIGNATURE} {other}"), format!("v2,x v1a,eA== {SIGNATURE}")] {
+        for both in
+            [format!("{other} {SIGNATURE}"), format!("{SIGNATURE} {other}"), format!("v2,x v1a,eA== {SIGNATURE}")]
+        {
             assert!(sent(&both, &[new()]), "{both}");
         }
         assert!(!sent(&other, &[new()]) && !sent(SIGNATURE, &[old()]));
@@ -173,9 +175,18 @@ mod tests {
     fn nothing_else_is_a_signature() {
         let now = at(1_649_367_553);
         let encoded = SIGNATURE.strip_prefix("v1,").unwrap();
-        for signature in
-            ["", " ", "v1,", "v1", encoded, &format!("v2,{encoded}"), &format!("V1,{encoded}"), &SIGNATURE[..20], &SIGNATURE[..46], &format!("{SIGNATURE}=")]
-        {
+        for signature in [
+            "",
+            " ",
+            "v1,",
+            "v1",
+            encoded,
+            &format!("v2,{encoded}"),
+            &format!("V1,{encoded}"),
+            &SIGNATURE[..20],
+            &SIGNATURE[..46],
+            &format!("{SIGNATURE}="),
+        ] {
             let sent = Delivery { signature, ..delivery() };
             assert!(!sent.is_signed_by(&[key(SECRET).unwrap()], now), "{signature}");
         }

@@ -7,12 +7,7 @@ use axum::{
 };
 use serde::Deserialize;
 use switchboard_core::{
-    access::hook,
-    error::ErrorKind,
-    ids::TenantId,
-    limits,
-    ports::TenantScope,
-    tickets::draft::TicketDraft,
+    access::hook, error::ErrorKind, ids::TenantId, limits, ports::TenantScope, tickets::draft::TicketDraft,
     webhook::Delivery,
 };
 

@@ -77,8 +77,10 @@ fn a_hook_without_its_secret_is_pointed_out() {
     config["hooks"]["generic"]["secrets"] = json!(["hook", "hook", "more"]);
     home.put_tenant(&config);
     let told = home.run(&["doctor"]);
-    for part in ["/hooks/generic/secrets: must name one secret, or two", "/hooks/generic/secrets/1: secret `hook` is there twice"]
-    {
+    for part in [
+        "/hooks/generic/secrets: must name one secret, or two",
+        "/hooks/generic/secrets/1: secret `hook` is there twice",
+    ] {
         assert!(told.stdout.contains(part), "{part}: {told:?}");
     }
 }
