@@ -60,7 +60,6 @@ pub(crate) struct Parameters {
         (status = 503, description = "The database cannot take it now; try again after `Retry-After`.", body = Problem, content_type = "application/problem+json"),
         (status = 507, description = "The disk is full.", body = Problem, content_type = "application/problem+json"),
     ),
-    security(()),
 )]
 pub(crate) async fn take_hook(
     State(state): State<HttpState>,

@@ -16,12 +16,12 @@ use switchboard_testkit::{
     sample,
 };
 
-use super::{ELSEWHERE, HERE, Reply, World};
+use super::{ELSEWHERE, HERE, HOOK_SECRET, Reply, World};
 use crate::tenant::ticket;
 
 /// In `cargo test`; `SWITCHBOARD_TEST_FORGERIES` asks for more, and a tenth of it is how many good ones are sent.
 const FORGERIES: u64 = 20_000;
-const SECRET: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
+const SECRET: &str = HOOK_SECRET;
 const NEXT: &str = "whsec_bmV4dCBuZXh0IG5leHQgbmV4dCBuZXh0";
 const SKEW: i64 = 300;
 
@@ -63,7 +63,6 @@ impl Hook {
 
 fn world() -> World {
     let world = World::new();
-    world.secrets.put(sample::parsed("hook"), SECRET);
     world.secrets.put(sample::parsed("quokka_hook"), "whsec_cXVva2thIHF1b2trYSBxdW9ra2E=");
     world
 }

@@ -61,6 +61,8 @@ pub(crate) struct World {
     _folder: TempDir,
 }
 
+/// Of the web hook of [`HERE`].
+const HOOK_SECRET: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
 /// The tenant that asks.
 pub(crate) const HERE: &str = "acme";
 /// The tenant whose data it must not see. All of its names are rare words.
@@ -174,7 +176,7 @@ impl World {
             config["review"] = json!({"precision": 0.99});
             config["hooks"] = json!({"generic": {"secrets": ["hook", "hook_next"]}});
         });
-        let secrets = Arc::new(MapSecrets::new());
+        let secrets = Arc::new(MapSecrets::new().with("hook", HOOK_SECRET));
         let elsewhere = Tenant::from_json(elsewhere().to_string().as_bytes()).unwrap();
         let tenants = [here, elsewhere].map(|tenant| (tenant.id.clone(), Arc::new(tenant)));
         let classifier = Arc::new(LocalClassifier::new(1));
