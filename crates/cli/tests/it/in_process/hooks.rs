@@ -25,6 +25,11 @@ const SECRET: &str = HOOK_SECRET;
 const NEXT: &str = "whsec_bmV4dCBuZXh0IG5leHQgbmV4dCBuZXh0";
 const SKEW: i64 = 300;
 
+/// Names and secrets that the tenant has.
+type Known = &'static [(&'static str, &'static str)];
+/// What the sender signs with; one of these sets each time.
+type Signing = &'static [&'static [&'static str]];
+
 /// A delivery before it is a request.
 #[derive(Clone, Debug, PartialEq)]
 struct Hook {
@@ -251,7 +256,7 @@ async fn good_ones_are_taken_while_clocks_differ_and_secrets_change() {
     let each = count("SWITCHBOARD_TEST_FORGERIES", FORGERIES) / 10 / 5;
     let mut sent = 0;
     // What we know, and what the sender signs with, from one secret to the next.
-    let phases: [(&[(&str, &str)], &[&[&str]]); 5] = [
+    let phases: [(Known, Signing); 5] = [
         (&[("hook", SECRET)], &[&[SECRET], &[SECRET, NEXT]]),
         (&[("hook", SECRET), ("hook_next", NEXT)], &[&[SECRET], &[NEXT], &[SECRET, NEXT], &[NEXT, SECRET]]),
         (&[("hook", NEXT), ("hook_next", SECRET)], &[&[SECRET], &[NEXT], &[SECRET, NEXT]]),
