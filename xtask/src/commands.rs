@@ -5,7 +5,7 @@ use std::fmt;
 use anyhow::Result;
 
 use crate::project::Project;
-use crate::{check, contract, product, tidy, tools};
+use crate::{check, contract, fuzz, product, tidy, tools};
 
 /// One `cargo xtask` command.
 pub(crate) struct Command {
@@ -46,6 +46,12 @@ pub(crate) const COMMANDS: &[Command] = &[
         arguments: "",
         summary: "try the server against its OpenAPI document (a step of test)",
         run: contract::contract,
+    },
+    Command {
+        name: "fuzz",
+        arguments: "[TARGET] [--seconds N]",
+        summary: "try the parsers of outside input, guided by coverage",
+        run: fuzz::fuzz,
     },
     Command { name: "bench", arguments: "[ARGS…]", summary: "run the benchmarks", run: product::bench },
     Command {

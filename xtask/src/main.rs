@@ -10,6 +10,7 @@ mod check;
 mod claim;
 mod commands;
 mod contract;
+mod fuzz;
 mod process;
 mod product;
 mod project;

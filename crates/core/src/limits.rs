@@ -154,6 +154,10 @@ pub const LOGIN_LOCK_OF_ALL_MOST: Duration = Duration::from_secs(60);
 pub const LOGIN_FORGOTTEN: Duration = Duration::from_secs(24 * 3600);
 /// Addresses whose wrong passwords are remembered.
 pub const LOGIN_ADDRESSES: usize = 10_000;
+/// How far the timestamp of a web hook that comes in may be from our clock, either way.
+pub const WEBHOOK_SKEW: Duration = Duration::from_secs(300);
+/// Secrets of a tenant's web hook: the one in use, and the next or the last one.
+pub const WEBHOOK_SECRETS: usize = 2;
 /// Bytes of a token of an OIDC issuer.
 pub const TOKEN_BYTES: usize = 16 * 1024;
 /// Keys of an issuer.

@@ -17,6 +17,7 @@ use switchboard_core::{
     access::Principal,
     deadline,
     error::{Error, PublicCode},
+    ids::TenantId,
 };
 
 use tokio::sync::OwnedSemaphorePermit;
@@ -104,7 +105,12 @@ pub(crate) fn identified(state: &HttpState, principal: &Principal) -> Result<(),
     state.rates.key(principal).inspect_err(|_| refused("key"))
 }
 
-/// Counts an attempt with a wrong key.
+/// Counts a request that is a tenant's and nobody's: a signed web hook.
+pub(crate) fn identified_tenant(state: &HttpState, tenant: &TenantId) -> Result<(), Problem> {
+    state.rates.tenant(tenant).inspect_err(|_| refused("tenant"))
+}
+
+/// Counts an attempt with a wrong key or signature.
 pub(crate) fn failed_attempt(state: &HttpState, client: Option<&Client>) {
     if let Some(Client(address)) = client {
         state.rates.failed_attempt(*address);
@@ -112,26 +118,30 @@ pub(crate) fn failed_attempt(state: &HttpState, client: Option<&Client>) {
 }
 
 /// Refuses tickets when others were refused a moment ago because too many wait, before their body is read.
-pub(crate) fn room(state: &HttpState, principal: &Principal) -> Result<(), Problem> {
+pub(crate) fn room(state: &HttpState, tenant: &TenantId) -> Result<(), Problem> {
     let now = state.app().clock.monotonic();
-    state.backlog.check(now, &principal.tenant).inspect_err(|_| refused("backlog"))
+    state.backlog.check(now, tenant).inspect_err(|_| refused("backlog"))
 }
 
 /// The same for tickets that have been read; what is given back is held until they are stored.
-pub(crate) fn intake(state: &HttpState, principal: &Principal) -> Result<Option<OwnedSemaphorePermit>, Problem> {
+pub(crate) fn intake(state: &HttpState, tenant: &TenantId) -> Result<Option<OwnedSemaphorePermit>, Problem> {
     let now = state.app().clock.monotonic();
-    state.backlog.enter(now, &principal.tenant).inspect_err(|_| refused("backlog"))
+    state.backlog.enter(now, tenant).inspect_err(|_| refused("backlog"))
 }
 
 /// What a caller is told whose tickets the core did not take, and others in the next moment, when it concerns them.
-pub(crate) fn not_taken(state: &HttpState, principal: &Principal, error: Error) -> Problem {
-    let (now, tenant) = (state.app().clock.monotonic(), &principal.tenant);
-    state.backlog.note(now, tenant, error)
+pub(crate) fn not_taken(state: &HttpState, tenant: &TenantId, error: Error) -> Problem {
+    state.backlog.note(state.app().clock.monotonic(), tenant, error)
 }
 
 /// Counts the tickets that a caller sends in, one by one or together.
 pub(crate) fn tickets(state: &HttpState, principal: &Principal, tickets: usize) -> Result<(), Problem> {
     state.rates.tickets(principal, tickets).inspect_err(|_| refused("tickets"))
+}
+
+/// Counts a ticket that is a tenant's and nobody's.
+pub(crate) fn tenant_ticket(state: &HttpState, tenant: &TenantId) -> Result<(), Problem> {
+    state.rates.tenant_tickets(tenant, 1).inspect_err(|_| refused("tickets"))
 }
 
 fn check_size(uri: &Uri, headers: &HeaderMap) -> Result<(), Problem> {
