@@ -95,6 +95,11 @@ impl WebhookDouble {
         lock(&self.state.seen).effects.clone()
     }
 
+    /// How many [`WebhookDouble::effects`] there are.
+    pub fn effect_count(&self) -> usize {
+        lock(&self.state.seen).effects.len()
+    }
+
     /// Deliveries with a bad signature or time.
     pub fn refused(&self) -> usize {
         lock(&self.state.seen).refused
