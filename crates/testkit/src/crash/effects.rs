@@ -81,8 +81,16 @@ mod tests {
         assert_eq!(found(&[routed(), synced("D")], &["D"]), (0, 0));
         let reviewed_after = [routed(), synced("D"), reviewed("R", true), synced("R"), reviewed("S", false)];
         assert_eq!(found(&reviewed_after, &["D", "R"]), (0, 0));
-        assert_eq!(found(&[routed(), reviewed("R", true), synced("R")], &["R"]), (0, 0), "overtaken before it was sent");
-        assert_eq!(found(&[routed(), reviewed("R", true), synced("R")], &["D", "R"]), (0, 0), "overtaken while it was sent");
+        assert_eq!(
+            found(&[routed(), reviewed("R", true), synced("R")], &["R"]),
+            (0, 0),
+            "overtaken before it was sent"
+        );
+        assert_eq!(
+            found(&[routed(), reviewed("R", true), synced("R")], &["D", "R"]),
+            (0, 0),
+            "overtaken while it was sent"
+        );
     }
 
     #[test]

@@ -23,12 +23,12 @@ use std::{
 
 use serde_json::{Value, json};
 
+pub use self::report::Report;
 use self::{
     client::{Customer, Http},
     history::{Archived, Asked, Call, Happened, Seen},
     product::Product,
 };
-pub use self::report::Report;
 use crate::{
     doubles::{Fault, WebhookDouble},
     fuzz::Random,
@@ -36,18 +36,24 @@ use crate::{
 };
 
 const SECRET: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
-/// One life in so many ends while the server starts; the others after some acknowledgements.
+/// One life in so many ends while the server starts …
 const DIES_STARTING: usize = 5;
-/// A start is over after so many milliseconds, also on a slow machine.
+/// … which is over after so many milliseconds, also on a slow machine.
 const STARTING_MS: usize = 250;
-/// A life that gets to work acknowledges at most so many tickets before its end is decided …
+/// Of the others one in so many goes on until decisions reach the ticketing system: the first of a life takes half a second, for
+/// which the tenant's classifier is made. The rest end after some acknowledgements.
+const GETS_TO_DECIDE: usize = 3;
+/// The end of a life is decided after at most so many acknowledgements …
 const ACKNOWLEDGEMENTS: usize = 16;
+/// … or web hooks after its first one …
+const DELIVERIES: usize = 200;
+/// … or when so long none came …
+const NO_DELIVERY: Duration = Duration::from_secs(3);
 /// … and comes at most so many milliseconds later.
 const THEN_MS: usize = 100;
-/// So many tickets may wait for their write-back; while there are more, the clients send no more …
+/// So many tickets may wait for their write-back; while there are more, the clients send no more, and each life that does not
+/// end while the server starts gets to decide.
 const BACKLOG: usize = 1_500;
-/// … and a life is over after at most so many milliseconds.
-const RESTING_MS: usize = 500;
 /// A server that acknowledges nothing for so long does not work.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Retries wait up to half a minute, and events that were interrupted often run one after the other.
@@ -96,7 +102,7 @@ pub async fn run(plan: &Plan, folder: &Path) -> Report {
         })
         .collect();
     let (mut server, slowest_start) = kill_again_and_again(&product, plan, &load, &double).await;
-    let killing = started.elapsed();
+    let (killing, delivered_under_fire) = (started.elapsed(), double.delivery_count());
     load.stop.store(true, Ordering::SeqCst);
     let mut history = Vec::new();
     for client in clients {
@@ -119,6 +125,7 @@ pub async fn run(plan: &Plan, folder: &Path) -> Report {
     report.hold_effects(&archive, &double);
     report.look_at(&product, &last);
     report.retries = load.retries.load(Ordering::SeqCst);
+    report.delivered_under_fire = delivered_under_fire;
     report.slowest_start = slowest_start;
     report.killing = killing;
     report.settling = started.elapsed() - killing;
@@ -147,6 +154,57 @@ async fn prepare(plan: &Plan, folder: &Path, double: &WebhookDouble) -> Product 
     product
 }
 
+/// How a life ends.
+#[derive(Clone, Copy, Debug)]
+enum Life {
+    /// So long after it began.
+    Starting(Duration),
+    /// So long after that many acknowledgements.
+    Accepting(usize, Duration),
+    /// So long after that many web hooks.
+    Deciding(usize, Duration),
+}
+
+impl Life {
+    fn draw(random: &mut Random) -> Self {
+        let dies_starting = random.one_in(DIES_STARTING);
+        let decides = random.one_in(GETS_TO_DECIDE);
+        let mut ms = |most| Duration::from_millis(random.below(most) as u64);
+        let (starting, then) = (ms(STARTING_MS), ms(THEN_MS));
+        let (acknowledgements, deliveries) = (1 + random.below(ACKNOWLEDGEMENTS), 1 + random.below(DELIVERIES));
+        match (dies_starting, decides) {
+            (true, _) => Self::Starting(starting),
+            (_, false) => Self::Accepting(acknowledgements, then),
+            (_, true) => Self::Deciding(deliveries, then),
+        }
+    }
+
+    /// The same while the clients send nothing, when nothing could be acknowledged.
+    fn resting(self) -> Self {
+        match self {
+            Self::Accepting(n, then) => Self::Deciding(n * DELIVERIES / ACKNOWLEDGEMENTS, then),
+            other => other,
+        }
+    }
+}
+
+/// Waits until `count` has grown by `by`, or has not grown for `patience`; gives how long it took to grow at all.
+async fn grown(count: impl Fn() -> usize, by: usize, patience: Duration) -> Option<Duration> {
+    let (born, before) = (Instant::now(), count());
+    let (mut first, mut last, mut changed) = (None, before, born);
+    loop {
+        let now = count();
+        if now != last {
+            (last, changed) = (now, Instant::now());
+            first = first.or_else(|| Some(born.elapsed()));
+        }
+        if now >= before + by || changed.elapsed() > patience {
+            return first;
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
 /// Gives the server that lives on, and how long a life went at most before its first acknowledgement.
 async fn kill_again_and_again(
     product: &Product,
@@ -158,31 +216,25 @@ async fn kill_again_and_again(
     let mut slowest = Duration::ZERO;
     let mut server = product.serve();
     for _ in 0..plan.kills {
-        let dies_starting = random.one_in(DIES_STARTING);
-        let (acknowledgements, then) = (1 + random.below(ACKNOWLEDGEMENTS), random.below(THEN_MS));
-        let (starting, resting) = (random.below(STARTING_MS), random.below(RESTING_MS));
-        let sleep = async |ms: usize| tokio::time::sleep(Duration::from_millis(ms as u64)).await;
-        if dies_starting {
-            sleep(starting).await;
-        } else if load.rest.load(Ordering::SeqCst) {
-            sleep(resting).await;
-        } else {
-            let (before, born) = (load.acknowledged.load(Ordering::SeqCst), Instant::now());
-            let mut first = None;
-            loop {
-                let so_far = load.acknowledged.load(Ordering::SeqCst) - before;
-                if so_far > 0 {
-                    first = first.or_else(|| Some(born.elapsed()));
-                }
-                if so_far >= acknowledgements {
-                    break;
-                }
-                assert!(born.elapsed() < PATIENCE, "the server acknowledges nothing:\n{}", product.log());
-                sleep(1).await;
-            }
-            slowest = slowest.max(first.unwrap_or_default());
-            sleep(then).await;
+        let mut life = Life::draw(&mut random);
+        if load.rest.load(Ordering::SeqCst) {
+            life = life.resting();
         }
+        let then = match life {
+            Life::Starting(time) => time,
+            Life::Accepting(acknowledgements, then) => {
+                let acknowledged = || load.acknowledged.load(Ordering::SeqCst);
+                let first = grown(acknowledged, acknowledgements, PATIENCE).await;
+                let first = first.unwrap_or_else(|| panic!("the server acknowledges nothing:\n{}", product.log()));
+                slowest = slowest.max(first);
+                then
+            }
+            Life::Deciding(deliveries, then) => {
+                grown(|| double.delivery_count(), deliveries, NO_DELIVERY).await;
+                then
+            }
+        };
+        tokio::time::sleep(then).await;
         let ended = server.try_wait().expect("the server's state");
         assert_eq!(ended, None, "the server ended by itself:\n{}", product.log());
         server.kill().expect("the server is killed");

@@ -78,7 +78,8 @@ impl Product {
 
     /// Makes the key. A server must have run on the data before.
     pub(super) fn make_key(&mut self) {
-        let scopes = ["tickets:write", "tickets:read", "tickets:review"].into_iter().flat_map(|scope| ["--scope", scope]);
+        let scopes =
+            ["tickets:write", "tickets:read", "tickets:review"].into_iter().flat_map(|scope| ["--scope", scope]);
         let arguments: Vec<_> = ["keys", "create", "--tenant", "acme"].into_iter().chain(scopes).collect();
         self.json(&arguments)["key"].as_str().expect("a key").clone_into(&mut self.key);
     }

@@ -37,6 +37,8 @@ pub struct Report {
     pub reads: usize,
     /// Requests that were sent again, because the server was dead or full.
     pub retries: usize,
+    /// Web hooks that came to the ticketing system before the last kill.
+    pub delivered_under_fire: usize,
     /// Web hooks that came to the ticketing system.
     pub deliveries: usize,
     /// Those of them that repeated one before, under the same key.
@@ -124,8 +126,11 @@ impl Report {
         let wrong = effects::check(archive, &told);
         self.lost += wrong.missing.len();
         self.doubled += wrong.too_many.len();
-        self.broken.extend(wrong.missing.iter().map(|ticket| format!("{ticket}: the ticketing system lacks its newest state")));
-        self.broken.extend(wrong.too_many.iter().map(|ticket| format!("{ticket}: the ticketing system has too much of it")));
+        self.broken.extend(
+            wrong.missing.iter().map(|ticket| format!("{ticket}: the ticketing system lacks its newest state")),
+        );
+        self.broken
+            .extend(wrong.too_many.iter().map(|ticket| format!("{ticket}: the ticketing system has too much of it")));
     }
 
     /// Looks at what the operator sees.
@@ -165,8 +170,8 @@ impl fmt::Display for Report {
         )?;
         writeln!(
             out,
-            "deliveries {}, repeated {}; updates that the desk failed six times and that were replayed {}; interrupted events that ran alone {}",
-            self.deliveries, self.repeated, self.replayed, self.alone
+            "deliveries {}, {} of them between kills, repeated {}; updates that the desk failed six times and that were replayed {}; interrupted events that ran alone {}",
+            self.deliveries, self.delivered_under_fire, self.repeated, self.replayed, self.alone
         )?;
         // The rule of three: none in N means below 3/N at 95 %.
         let bound = 300.0 / self.kills.max(1) as f64;

@@ -201,10 +201,7 @@ impl<'a> Ticket<'a> {
         if !fits {
             breaks(
                 Promise::ReceivedOnce,
-                format!(
-                    "is in the archive {times} times, sent: {}, acknowledged: {:?}",
-                    self.sent, self.acknowledged
-                ),
+                format!("is in the archive {times} times, sent: {}, acknowledged: {:?}", self.sent, self.acknowledged),
             );
         }
         if self.acknowledged.is_some() && self.last.is_none() {
@@ -234,7 +231,10 @@ impl<'a> Ticket<'a> {
         let reviewed = self.reviews.iter().filter_map(|review| Some(review.ended?.0));
         if let Some(since) = seen.chain(reviewed).min() {
             for read in self.reads.iter().filter(|read| read.begun > since && !shows(read)) {
-                breaks(Promise::OneDecision, format!("was decided at {since:?} and not for a read at {:?}", read.begun));
+                breaks(
+                    Promise::OneDecision,
+                    format!("was decided at {since:?} and not for a read at {:?}", read.begun),
+                );
             }
         }
         if self.last.is_some_and(|seen| seen.decision.is_none()) {
@@ -291,7 +291,10 @@ impl<'a> Ticket<'a> {
                 && own <= before
             {
                 let before = recorded[before];
-                breaks(Promise::ReviewOrder, format!("review {id} stands before {before}, which was there when it was asked for"));
+                breaks(
+                    Promise::ReviewOrder,
+                    format!("review {id} stands before {before}, which was there when it was asked for"),
+                );
             }
         }
         for read in &self.reads {
@@ -323,7 +326,10 @@ impl<'a> Ticket<'a> {
         let of_note = self.reviews.iter().find(|review| review.note == note);
         let fits = of_note.is_some_and(|review| review.begun <= seen && review.ended.is_none_or(|(_, own)| own == id));
         if !fits {
-            breaks(Promise::EveryReview, format!("showed review {id} with the note {note:?}, which was not asked for so"));
+            breaks(
+                Promise::EveryReview,
+                format!("showed review {id} with the note {note:?}, which was not asked for so"),
+            );
         }
     }
 
@@ -346,7 +352,10 @@ impl<'a> Ticket<'a> {
                 Happened::Synced(id) => known.contains(id),
             };
             if !fits {
-                breaks(Promise::TicketOrder, format!("{what:?} is out of its place in the archive: {:?}", self.archive));
+                breaks(
+                    Promise::TicketOrder,
+                    format!("{what:?} is out of its place in the archive: {:?}", self.archive),
+                );
             }
         }
         for seen in self.reads.iter().filter_map(|read| read.seen).chain(self.last) {
