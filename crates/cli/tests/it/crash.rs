@@ -20,7 +20,7 @@ async fn after_every_kill_each_acknowledged_ticket_has_one_decision_and_one_effe
         binary: Path::new(env!("CARGO_BIN_EXE_switchboard")).to_owned(),
         kills: usize::try_from(number("SWITCHBOARD_TEST_KILLS", 200)).unwrap(),
         seed: number("SWITCHBOARD_TEST_SEED", 20_261_121),
-        clients: 16,
+        clients: 24,
     };
     let folder = tempfile::tempdir().unwrap();
     let report = run(&plan, folder.path()).await;

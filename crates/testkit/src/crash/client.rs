@@ -21,9 +21,9 @@ use crate::fuzz::Random;
 
 /// A server that lives answers within this time.
 const ANSWER: Duration = Duration::from_secs(30);
-/// All clients together ask for about so much a second: enough that each life has something to do in every moment, and not so
-/// much that a server on a busy machine only answers.
-const CALLS_A_SECOND: usize = 800;
+/// A client rests between two calls for so many microseconds at most: 64 of them ask about 800 times a second, so that each life
+/// has something to do in every moment, and a server on a busy machine does more than to answer.
+const PAUSE_US: usize = 160_000;
 /// The newest tickets, of which one is mostly chosen: they change.
 const NEWEST: usize = 64;
 const PRIORITIES: [&str; 4] = ["low", "medium", "high", "critical"];
@@ -87,23 +87,20 @@ pub(super) struct Customer {
     load: Arc<Load>,
     started: Instant,
     random: Random,
-    pause_us: usize,
     history: Vec<Call>,
 }
 
 impl Customer {
     pub(super) fn new(number: usize, plan: &Plan, http: Http, load: Arc<Load>, started: Instant) -> Self {
         let random = Random::named(&format!("client {number} of {}", plan.seed));
-        // Drawn from nothing to twice the mean.
-        let pause_us = 2 * 1_000_000 * plan.clients / CALLS_A_SECOND;
-        Self { number, http, load, started, random, pause_us, history: Vec::new() }
+        Self { number, http, load, started, random, history: Vec::new() }
     }
 
     /// Works until it is told to stop, and gives what it asked and saw.
     pub(super) async fn work(mut self) -> Vec<Call> {
         let mut tickets = 0;
         while !self.load.stop.load(Ordering::SeqCst) {
-            let pause = self.random.below(self.pause_us) as u64;
+            let pause = self.random.below(PAUSE_US) as u64;
             tokio::time::sleep(Duration::from_micros(pause)).await;
             let may_write = !self.load.rest.load(Ordering::SeqCst);
             match self.random.below(10) {

@@ -45,8 +45,10 @@ const STARTING_MS: usize = 250;
 const GETS_TO_DECIDE: usize = 3;
 /// The end of a life is decided after at most so many acknowledgements …
 const ACKNOWLEDGEMENTS: usize = 16;
-/// … or web hooks after its first one …
-const DELIVERIES: usize = 200;
+/// … or web hooks for every eight clients …
+const DELIVERIES: usize = 25;
+/// … or so many for each acknowledgement, when the clients rest …
+const RESTING: usize = 12;
 /// … or when so long none came …
 const NO_DELIVERY: Duration = Duration::from_secs(3);
 /// … and comes at most so many milliseconds later.
@@ -166,12 +168,13 @@ enum Life {
 }
 
 impl Life {
-    fn draw(random: &mut Random) -> Self {
+    fn draw(random: &mut Random, clients: usize) -> Self {
         let dies_starting = random.one_in(DIES_STARTING);
         let decides = random.one_in(GETS_TO_DECIDE);
         let mut ms = |most| Duration::from_millis(random.below(most) as u64);
         let (starting, then) = (ms(STARTING_MS), ms(THEN_MS));
-        let (acknowledgements, deliveries) = (1 + random.below(ACKNOWLEDGEMENTS), 1 + random.below(DELIVERIES));
+        let most = (DELIVERIES * clients / 8).max(1);
+        let (acknowledgements, deliveries) = (1 + random.below(ACKNOWLEDGEMENTS), 1 + random.below(most));
         match (dies_starting, decides) {
             (true, _) => Self::Starting(starting),
             (_, false) => Self::Accepting(acknowledgements, then),
@@ -182,7 +185,7 @@ impl Life {
     /// The same while the clients send nothing, when nothing could be acknowledged.
     fn resting(self) -> Self {
         match self {
-            Self::Accepting(n, then) => Self::Deciding(n * DELIVERIES / ACKNOWLEDGEMENTS, then),
+            Self::Accepting(n, then) => Self::Deciding(n * RESTING, then),
             other => other,
         }
     }
@@ -216,7 +219,7 @@ async fn kill_again_and_again(
     let mut slowest = Duration::ZERO;
     let mut server = product.serve();
     for _ in 0..plan.kills {
-        let mut life = Life::draw(&mut random);
+        let mut life = Life::draw(&mut random, plan.clients);
         if load.rest.load(Ordering::SeqCst) {
             life = life.resting();
         }
