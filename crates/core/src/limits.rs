@@ -122,6 +122,8 @@ pub const USE_NOTED_EVERY: Duration = Duration::from_secs(60);
 pub const KEY_ENDS_SOON: Duration = Duration::from_secs(14 * 24 * 3600);
 /// The longest time that a rotated key still works beside its successor.
 pub const KEY_OVERLAP_MOST: Duration = Duration::from_secs(30 * 24 * 3600);
+/// Keys of a tenant that are in force; keys that are made at the same moment may be a few more. Lists of keys are not paged.
+pub const KEYS_IN_FORCE: usize = 500;
 /// Characters of a key's name.
 pub const KEY_NAME_CHARS: usize = 200;
 /// Entries of one page of the audit log.

@@ -15,6 +15,7 @@ mod access;
 mod api;
 mod bad_input;
 mod batch;
+mod certificates;
 mod cli;
 mod cli_route;
 mod crash;

@@ -8,8 +8,8 @@ mod limits;
 mod rates;
 
 use axum::{
-    extract::{Request, State},
-    http::{HeaderMap, HeaderValue, Uri, header},
+    extract::{MatchedPath, Request, State},
+    http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header},
     middleware::Next,
     response::{IntoResponse, Response},
 };
@@ -89,14 +89,52 @@ pub(crate) async fn middleware(State(state): State<HttpState>, mut request: Requ
         request.extensions_mut().insert(Client(client));
     }
     request.extensions_mut().insert(place.clone());
-    let Some(limit) = state.service.limits.request_time() else { return next.run(request).await };
+    let asked = Asked::of(&request);
+    let Some(limit) = state.service.limits.request_time() else {
+        let response = next.run(request).await;
+        asked.tell_refusal(response.status());
+        return response;
+    };
     let work = async { Ok::<_, Error>(next.run(request).await) };
     match deadline::within(state.app().clock.as_ref(), limit, "the request", work).await {
-        Ok(response) => response,
+        Ok(response) => {
+            asked.tell_refusal(response.status());
+            response
+        }
         Err(error) => {
             tracing::warn!("a request took longer than its time limit and was given up");
             Problem::from(error).into_response()
         }
+    }
+}
+
+/// What is told of a request whose caller was refused: nothing that he wrote himself.
+struct Asked {
+    client: Option<Client>,
+    method: Method,
+    route: Option<MatchedPath>,
+}
+
+impl Asked {
+    fn of(request: &Request) -> Self {
+        let extensions = request.extensions();
+        let (client, route) = (extensions.get().copied(), extensions.get().cloned());
+        Self { client, method: request.method().clone(), route }
+    }
+
+    /// Logs wrong passwords, keys and tokens (401), and what a caller may not do (403). The rate of an address bounds how
+    /// many lines it can cause.
+    fn tell_refusal(&self, status: StatusCode) {
+        if !matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
+            return;
+        }
+        let client = self.client.map_or_else(|| "unknown".to_owned(), |client| client.0.to_string());
+        let method = match self.method {
+            Method::GET | Method::POST | Method::PUT | Method::PATCH | Method::DELETE => self.method.as_str(),
+            _ => "other",
+        };
+        let route = self.route.as_ref().map_or("none", MatchedPath::as_str);
+        tracing::info!(%client, method, route, status = status.as_u16(), "access refused");
     }
 }
 

@@ -5,6 +5,7 @@ mod hooks;
 mod inputs;
 mod isolation;
 mod openapi;
+mod sessions;
 mod two_worlds;
 
 use std::{
@@ -28,6 +29,7 @@ use switchboard_core::{
         keys::{self, Wish},
         lockout::Lockout,
         session::{self, Signed},
+        uses::Uses,
     },
     app::{App, BacklogLimits, RETRY_DELAYS},
     by_tenant::{CustomersByTenant, StatusByTenant},
@@ -57,6 +59,7 @@ pub(crate) struct World {
     ids: Arc<ReseededIds>,
     store: Arc<SqliteStore>,
     secrets: Arc<MapSecrets>,
+    uses: Arc<Uses>,
     router: Router,
     _folder: TempDir,
 }
@@ -204,19 +207,20 @@ impl World {
             retry_delays: RETRY_DELAYS.into(),
             backlog: BacklogLimits::default(),
         };
+        let uses = Arc::<Uses>::default();
         let state = HttpState::new(Service {
             app: app.clone(),
             pepper: Pepper::new(PEPPER),
             secrets: secrets.clone(),
             environment: "test".to_owned(),
             metrics_need_key: true,
-            sign_in: SignIn { operator: store.clone(), oidc: None, uses: Arc::default(), is_https: false },
+            sign_in: SignIn { operator: store.clone(), oidc: None, uses: uses.clone(), is_https: false },
             // 0 is no limit: what is looked for here is behind the door.
             limits: Limits::default(),
             client_address: TrustedProxies::default(),
             render_metrics: Box::new(|| "switchboard_up 1\n".to_owned()),
         });
-        Self { app, clock, ids, store, secrets, router: router(state), _folder: folder }
+        Self { app, clock, ids, store, secrets, uses, router: router(state), _folder: folder }
     }
 
     /// Begins randomness anew.
@@ -263,6 +267,12 @@ impl World {
     /// The door, for tests that bring it bytes.
     pub(crate) fn router(&self) -> Router {
         self.router.clone()
+    }
+
+    /// Writes down when keys and sessions were used.
+    pub(crate) async fn note_uses(&self) {
+        let now = self.app.clock.monotonic();
+        self.uses.write(self.store.as_ref(), self.store.as_ref(), now, true).await.unwrap();
     }
 
     /// Does all work that is due.
