@@ -1,6 +1,6 @@
 //! Load tests of the real binary, built for release: `cargo xtask bench`. In the same run it measures what bounds them,
 //! an empty axum handler and SQLite's group commit on the same disk, because an absolute figure of a noisy machine says
-//! little. It knows the binary's HTTP interface and nothing of its code.
+//! little. It knows the binary from outside and nothing of its code; the crash test, `--kills`, is `testkit::crash`.
 #![allow(clippy::print_stdout, reason = "a benchmark prints its figures")]
 #![allow(clippy::disallowed_methods, reason = "a benchmark measures real time")]
 
@@ -11,56 +11,114 @@ mod process;
 mod receiver;
 mod recovery;
 mod server;
+mod soak;
 
-use std::time::Duration;
+use std::{process::ExitCode, time::Duration};
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
+use switchboard_testkit::crash::{self, Plan};
 
 use crate::{load::Load, receiver::Receiver, server::Server};
 
 const CONNECTIONS: usize = 64;
 
-fn main() -> Result<()> {
-    let mut arguments = std::env::args().skip(1);
-    let mut tickets = 20_000;
-    let mut as_json = false;
-    let mut overload = None;
-    let mut recovery = false;
+/// What is to be measured.
+enum Wish {
+    /// Throughput, latency and memory of so many tickets.
+    Figures {
+        tickets: usize,
+        as_json: bool,
+    },
+    Overload {
+        seconds: u64,
+    },
+    Recovery,
+    Kills {
+        kills: usize,
+        seed: u64,
+    },
+    Soak {
+        seconds: u64,
+        rate: f64,
+    },
+}
+
+fn main() -> Result<ExitCode> {
+    let wish = wish(&std::env::args().skip(1).collect::<Vec<_>>())?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    match wish {
+        Wish::Figures { tickets, as_json } => {
+            let figures = runtime.block_on(run(tickets))?;
+            if as_json {
+                println!("{figures:#}");
+            } else {
+                print(&figures);
+            }
+        }
+        Wish::Overload { seconds } => println!("{:#}", runtime.block_on(run_overload(seconds))?),
+        Wish::Recovery => println!("{:#}", runtime.block_on(run_recovery(100_000))?),
+        Wish::Kills { kills, seed } => {
+            let folder = tempfile::tempdir()?;
+            let plan = Plan { binary: server::binary(), kills, seed, clients: CONNECTIONS };
+            let report = runtime.block_on(crash::run(&plan, folder.path()));
+            print!("{report}");
+            return Ok(if report.is_kept() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+        }
+        Wish::Soak { seconds, rate } => {
+            let figures = runtime.block_on(run_soak(seconds, rate))?;
+            println!("{figures:#}");
+            let is_kept = figures["kept"].as_object().is_some_and(|kept| kept.values().all(|kept| *kept == true));
+            return Ok(if is_kept { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What the arguments ask for.
+fn wish(arguments: &[String]) -> Result<Wish> {
+    let mut arguments = arguments.iter().map(String::as_str).peekable();
+    let (mut tickets, mut as_json, mut recovery, mut overload, mut soak) = (20_000, false, false, false, false);
+    let (mut kills, mut seed, mut seconds, mut rate) = (None, 20_261_121, None, 50.0);
     while let Some(argument) = arguments.next() {
-        match argument.as_str() {
-            "--tickets" => {
-                let number = arguments.next().context("--tickets needs a number")?;
-                tickets = number.parse().context("--tickets needs a number")?;
-            }
-            "--recovery" => recovery = true,
-            "--overload" => overload = Some(overload.unwrap_or(20)),
-            "--seconds" => {
-                let number = arguments.next().context("--seconds needs a number")?;
-                overload = Some(number.parse().context("--seconds needs a number")?);
-            }
+        let mut number = || {
+            let text = arguments.next().with_context(|| format!("{argument} needs a number"))?;
+            text.parse::<u64>().with_context(|| format!("{argument} needs a number, not {text}"))
+        };
+        match argument {
+            "--tickets" => tickets = number()? as usize,
             "--json" => as_json = true,
+            "--recovery" => recovery = true,
+            "--overload" => overload = true,
+            "--soak" => soak = true,
+            "--seconds" => seconds = Some(number()?),
+            "--rate" => rate = number()? as f64,
+            "--seed" => seed = number()?,
+            "--kills" => {
+                let given = arguments.next_if(|next| !next.starts_with("--"));
+                let given = given.map_or(Ok(2_000), |text| text.parse().with_context(|| format!("--kills {text}")));
+                kills = Some(given?);
+            }
             other => anyhow::bail!(
-                "unknown argument {other}; there are --tickets N, --recovery, --overload, --seconds N (of the overload) and --json"
+                "unknown argument {other}; there are --tickets N, --json, --recovery, --overload [--seconds N], \
+                 --kills [N] [--seed N] and --soak [--seconds N] [--rate N]"
             ),
         }
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    if let Some(seconds) = overload {
-        println!("{:#}", runtime.block_on(run_overload(seconds))?);
-        return Ok(());
-    }
-    if recovery {
-        println!("{:#}", runtime.block_on(run_recovery(100_000))?);
-        return Ok(());
-    }
-    let figures = runtime.block_on(run(tickets))?;
-    if as_json {
-        println!("{figures:#}");
-    } else {
-        print(&figures);
-    }
-    Ok(())
+    Ok(match kills {
+        Some(kills) => Wish::Kills { kills, seed },
+        None if soak => Wish::Soak { seconds: seconds.unwrap_or(600), rate },
+        None if overload || seconds.is_some() => Wish::Overload { seconds: seconds.unwrap_or(20) },
+        None if recovery => Wish::Recovery,
+        None => Wish::Figures { tickets, as_json },
+    })
+}
+
+async fn run_soak(seconds: u64, rate: f64) -> Result<Value> {
+    let folder = tempfile::tempdir()?;
+    let receiver = Receiver::start().await?;
+    let server = Server::start(&folder.path().join("flat"), &receiver, None).await?;
+    soak::run(&server, &receiver, seconds, rate, CONNECTIONS).await
 }
 
 async fn run_overload(seconds: u64) -> Result<Value> {

@@ -30,3 +30,8 @@ pub(crate) fn resident(pid: u32) -> Result<f64> {
     let line = status.lines().find(|line| line.starts_with("VmRSS:")).context("no VmRSS")?;
     Ok(line.split_whitespace().nth(1).context("no size")?.parse::<f64>()? / 1_024.0)
 }
+
+/// File descriptors that the process has open.
+pub(crate) fn files(pid: u32) -> Result<usize> {
+    Ok(std::fs::read_dir(format!("/proc/{pid}/fd"))?.count())
+}

@@ -108,9 +108,13 @@ impl Drop for Server {
 }
 
 /// The binary, which lies beside this one.
-fn command(data: &Path) -> Command {
+pub(crate) fn binary() -> PathBuf {
     let beside = std::env::current_exe().ok().and_then(|exe| Some(exe.parent()?.join("switchboard")));
-    let mut command = Command::new(beside.unwrap_or_else(|| PathBuf::from("switchboard")));
+    beside.unwrap_or_else(|| PathBuf::from("switchboard"))
+}
+
+fn command(data: &Path) -> Command {
+    let mut command = Command::new(binary());
     command.arg("--data").arg(data);
     command
 }

@@ -5,7 +5,7 @@ use std::fmt;
 use anyhow::Result;
 
 use crate::project::Project;
-use crate::{check, contract, emulator, package, product, tidy, tools};
+use crate::{check, contract, emulator, fuzz, package, product, tidy, tools};
 
 /// One `cargo xtask` command.
 pub(crate) struct Command {
@@ -58,6 +58,12 @@ pub(crate) const COMMANDS: &[Command] = &[
         arguments: "",
         summary: "build the Lambda functions' artifact, dist/lambda.zip",
         run: package::package_lambda,
+    },
+    Command {
+        name: "fuzz",
+        arguments: "[TARGET] [--seconds N]",
+        summary: "try the parsers of outside input, guided by coverage",
+        run: fuzz::fuzz,
     },
     Command { name: "bench", arguments: "[ARGS…]", summary: "run the benchmarks", run: product::bench },
     Command {

@@ -11,6 +11,7 @@ mod claim;
 mod commands;
 mod contract;
 mod emulator;
+mod fuzz;
 mod package;
 mod process;
 mod product;

@@ -52,6 +52,14 @@ impl S3Tenants {
         Self { clients, clock, loaded: Mutex::default() }
     }
 
+    /// Puts a configuration, which its caller has checked, where it is looked for.
+    pub async fn put(clients: &Clients, id: &TenantId, config: Vec<u8>) -> Result<()> {
+        let key = format!("{PREFIX}{id}/config.json");
+        let request = clients.s3.put_object().bucket(&clients.names.bucket).key(key).content_type("application/json");
+        let put = request.body(config.into()).send().await;
+        put.map(drop).map_err(|error| explain("writing a tenant's configuration", error))
+    }
+
     fn loaded(&self) -> MutexGuard<'_, HashMap<TenantId, Loaded>> {
         self.loaded.lock().unwrap_or_else(PoisonError::into_inner)
     }

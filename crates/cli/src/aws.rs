@@ -57,8 +57,7 @@ pub(crate) async fn elsewhere(settings: &AwsSettings, clock: &Arc<dyn Clock>) ->
     let clients = clients(settings).await?;
     let is_chosen = |adapter| settings.adapters.contains(&adapter);
     Ok(Elsewhere {
-        tenants: is_chosen(AwsAdapter::Tenants)
-            .then(|| Arc::new(S3Tenants::new(clients.clone(), clock.clone())) as _),
+        tenants: is_chosen(AwsAdapter::Tenants).then(|| Arc::new(S3Tenants::new(clients.clone(), clock.clone())) as _),
         models: is_chosen(AwsAdapter::Models).then(|| Arc::new(S3Models::new(clients.clone())) as _),
         secrets: is_chosen(AwsAdapter::Secrets)
             .then(|| Arc::new(ManagedSecrets::new(clients.clone(), clock.clone())) as _),

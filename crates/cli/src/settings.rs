@@ -305,7 +305,7 @@ mod tests {
     }
 
     #[test]
-    fn damaged_settings_are_read_or_refused_with_their_line() {
+    fn fuzzed_settings_are_read_or_refused_with_their_line() {
         let seed = "[server]\nlisten = \"127.0.0.1:1\"\nshutdown_seconds = 3\n[outbound]\nallow_hosts = [\"a:1\"]\n";
         switchboard_testkit::fuzz::fuzz("settings", &[seed.as_bytes(), DEFAULTS.as_bytes()], |input| {
             let text = String::from_utf8_lossy(input);

@@ -62,7 +62,7 @@ mod tests {
     }
 
     #[test]
-    fn damaged_headers_say_at_most_a_day() {
+    fn fuzzed_headers_say_at_most_a_day() {
         let seeds: [&[u8]; 3] = [
             b"120\nFri, 20 Nov 2026 08:00:00 GMT",
             b"Fri, 20 Nov 2026 08:01:30 GMT\nFri, 20 Nov 2026 08:00:00 GMT",

@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn damaged_reports_are_bounded_or_refused() {
+    fn fuzzed_reports_are_bounded_or_refused() {
         let seed = br#"{"outages":[{"id":"INC-1","service_ids":["SVC204"],"title":"Line down"}],"known_issues":[],"overall_health":"degraded"}"#;
         switchboard_testkit::fuzz::fuzz("status-answer", &[seed], |input| {
             let answer = crate::outbound::answer_of(200, input);
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn damaged_customers_are_refused() {
+    fn fuzzed_customers_are_refused() {
         let seed = br#"{"customer_id":"C-1","is_vip":true,"account_type":"business","language":"de-AT"}"#;
         switchboard_testkit::fuzz::fuzz("customer-answer", &[seed], |input| {
             let Ok(customer) = crate::outbound::answer_of(200, input).json::<switchboard_core::ports::Customer>()

@@ -110,8 +110,8 @@ id!(
     ExampleId, is_token, "must be 1 to 128 letters, digits or any of . _ : @ # / + = -"
 );
 id!(
-    /// The caller's own key that makes a repeated request harmless.
-    IdempotencyKey, is_token, "must be 1 to 128 letters, digits or any of . _ : @ # / + = -"
+    /// What makes a repeated request harmless: a caller's own key, or that of a web hook.
+    IdempotencyKey, is_idempotency_key, "must be 1 to 128 letters, digits or any of . _ : @ # / + = -"
 );
 id!(
     /// A decision, of the tools or of a person; also the idempotency key of the effects that it causes.
@@ -161,6 +161,10 @@ fn is_token(text: &str) -> bool {
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._:@#/+=-".contains(&byte))
 }
 
+fn is_idempotency_key(text: &str) -> bool {
+    is_token(text.strip_prefix(WEBHOOK_KEY_PREFIX).unwrap_or(text))
+}
+
 fn is_ulid(text: &str) -> bool {
     ulid::Ulid::from_string(text).is_ok()
 }
@@ -175,6 +179,28 @@ fn is_language(text: &str) -> bool {
         && language.bytes().all(|byte| byte.is_ascii_lowercase())
         && region.len() == 2
         && region.bytes().all(|byte| byte.is_ascii_uppercase())
+}
+
+/// A token has no `~`, so no caller's own key is ever one of a web hook.
+const WEBHOOK_KEY_PREFIX: &str = "webhook~";
+
+impl IdempotencyKey {
+    /// A key as a caller sends it.
+    pub fn of_caller(text: &str) -> Result<Self, InvalidId> {
+        text.parse().and_then(|key: Self| {
+            let form = "must be 1 to 128 letters, digits or any of . _ : @ # / + = -";
+            if is_token(key.as_str()) { Ok(key) } else { Err(InvalidId(form)) }
+        })
+    }
+
+    /// The key of the web hook with that `webhook-id`.
+    pub fn of_webhook(id: &str) -> Result<Self, InvalidId> {
+        // The signature covers `id.timestamp.body`: a full stop in the id would let one be read as another.
+        if !is_token(id) || id.contains('.') {
+            return Err(InvalidId("must be 1 to 128 letters, digits or any of _ : @ # / + = -"));
+        }
+        format!("{WEBHOOK_KEY_PREFIX}{id}").parse()
+    }
 }
 
 macro_rules! from_ulid {
@@ -237,6 +263,12 @@ mod tests {
         assert!("ZD/4711#2".parse::<TicketId>().is_ok());
         for bad in ["", "a b", "a\0b", "é", "<x>", &"a".repeat(129)] {
             assert!(bad.parse::<TicketId>().is_err(), "{bad}");
+        }
+        assert!(IdempotencyKey::of_caller("a.b").is_ok() && IdempotencyKey::of_webhook("a.b").is_err());
+        let of_webhook = IdempotencyKey::of_webhook(&"a".repeat(128)).unwrap();
+        assert_eq!(of_webhook.as_str().parse(), Ok(of_webhook.clone()), "it is read from storage");
+        for bad in [of_webhook.as_str(), "webhook~", "webhook~a", "", "a b"] {
+            assert!(IdempotencyKey::of_caller(bad).is_err() && IdempotencyKey::of_webhook(bad).is_err(), "{bad}");
         }
         assert_eq!("de-AT".parse::<Language>().unwrap().base(), "de");
         assert!("german".parse::<Language>().is_err());

@@ -23,4 +23,5 @@ pub mod tenants;
 pub mod tickets;
 pub mod time;
 pub mod untrusted;
+pub mod webhook;
 mod words;

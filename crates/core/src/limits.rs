@@ -122,6 +122,8 @@ pub const USE_NOTED_EVERY: Duration = Duration::from_secs(60);
 pub const KEY_ENDS_SOON: Duration = Duration::from_secs(14 * 24 * 3600);
 /// The longest time that a rotated key still works beside its successor.
 pub const KEY_OVERLAP_MOST: Duration = Duration::from_secs(30 * 24 * 3600);
+/// Keys of a tenant that are in force; keys that are made at the same moment may be a few more. Lists of keys are not paged.
+pub const KEYS_IN_FORCE: usize = 500;
 /// Characters of a key's name.
 pub const KEY_NAME_CHARS: usize = 200;
 /// Entries of one page of the audit log.
@@ -154,6 +156,10 @@ pub const LOGIN_LOCK_OF_ALL_MOST: Duration = Duration::from_secs(60);
 pub const LOGIN_FORGOTTEN: Duration = Duration::from_secs(24 * 3600);
 /// Addresses whose wrong passwords are remembered.
 pub const LOGIN_ADDRESSES: usize = 10_000;
+/// How far the timestamp of a web hook that comes in may be from our clock, either way.
+pub const WEBHOOK_SKEW: Duration = Duration::from_secs(300);
+/// Secrets of a tenant's web hook: the one in use, and the next or the last one.
+pub const WEBHOOK_SECRETS: usize = 2;
 /// Bytes of a token of an OIDC issuer.
 pub const TOKEN_BYTES: usize = 16 * 1024;
 /// Keys of an issuer.

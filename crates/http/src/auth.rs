@@ -176,7 +176,7 @@ fn presented(headers: &HeaderMap) -> Option<&str> {
 }
 
 /// The token of the one cookie of that name. Two of them mean that somebody else set one: then neither counts.
-fn session_token(headers: &HeaderMap, is_https: bool) -> Option<SessionToken> {
+pub(crate) fn session_token(headers: &HeaderMap, is_https: bool) -> Option<SessionToken> {
     let cookies = headers.get_all(header::COOKIE).into_iter().filter_map(|value| value.to_str().ok());
     let mut tokens = cookies.flat_map(|line| line.split(';')).filter_map(|cookie| {
         let (name, value) = cookie.trim().split_once('=')?;

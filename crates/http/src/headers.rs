@@ -31,7 +31,7 @@ pub(crate) async fn middleware(request: Request, next: Next) -> Response {
     set(RESOURCE_POLICY, "same-origin");
     if encrypted {
         // Over plain HTTP it means nothing, and anybody in between could write it.
-        set(header::STRICT_TRANSPORT_SECURITY, "max-age=31536000");
+        set(header::STRICT_TRANSPORT_SECURITY, "max-age=31536000; includeSubDomains");
     }
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     response

@@ -24,6 +24,7 @@ use crate::{
     modifiers(&Keys),
     tags(
         (name = "tickets", description = "Send tickets in and read what became of them."),
+        (name = "hooks", description = "Web hooks of other systems, which are signed and need no key."),
         (name = "reviews", description = "Confirm and correct decisions."),
         (name = "access", description = "Sign in, look after API keys, read the audit log."),
         (name = "operations", description = "Health and metrics."),

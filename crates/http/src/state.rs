@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use switchboard_core::{access::Pepper, app::App, limits};
+use switchboard_core::{access::Pepper, app::App, limits, ports::Secrets};
 use tokio::sync::Semaphore;
 
 use crate::{
@@ -17,6 +17,8 @@ pub struct Service {
     pub app: App,
     /// The server's secret in key hashes.
     pub pepper: Pepper,
+    /// The tenants' secrets, to check web hooks by.
+    pub secrets: Arc<dyn Secrets>,
     /// Signing in.
     pub sign_in: SignIn,
     /// Where this runs: `development`, `production`, …

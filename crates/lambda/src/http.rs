@@ -8,7 +8,7 @@ use lambda_http::{RequestExt as _, request::RequestContext};
 use switchboard_core::access::uses::Uses;
 use switchboard_http::{Connection, HttpState, Limits, Service, SignIn, TrustedProxies};
 
-use crate::{unlike::NoOperator, wire::Wired};
+use crate::{no_operator::NoOperator, wire::Wired};
 
 pub(crate) async fn run(wired: Wired) -> Result<()> {
     let router = router(wired);
@@ -22,6 +22,7 @@ fn router(wired: Wired) -> Router {
     let state = HttpState::new(Service {
         app: wired.app,
         pepper: wired.pepper,
+        secrets: wired.secrets,
         sign_in: SignIn { operator: Arc::new(NoOperator), oidc: wired.oidc, uses, is_https: true },
         environment: wired.environment,
         metrics_need_key: true,

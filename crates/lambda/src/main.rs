@@ -3,10 +3,10 @@
 
 mod http;
 mod jobs;
+mod no_operator;
 mod schedule;
 mod settings;
 mod stream;
-mod unlike;
 mod wire;
 
 use std::process::ExitCode;

@@ -1,5 +1,6 @@
 //! For tests only: the contract suites of the ports, doubles of outside services that speak their real APIs, a clock that
-//! stands still, and an app that cannot be left with work undone. It knows the core and no adapter.
+//! stands still, an app that cannot be left with work undone, and the crash test of the real binary. It knows the core and no adapter.
+#![cfg_attr(not(fuzzing_libfuzzer), forbid(unsafe_code))]
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -7,6 +8,7 @@
     reason = "test code: a failed expectation should stop the test"
 )]
 pub mod contracts;
+pub mod crash;
 pub mod doubles;
 pub mod fuzz;
 pub mod memory_audit;

@@ -29,9 +29,8 @@ async fn doctor(session: &Session, clients: &Clients) -> Result<ExitCode> {
         output::json(&json!({"good": is_good, "findings": findings}))?;
     } else {
         let word = |severity| if severity == Severity::Problem { "MEND" } else { "look" }.to_owned();
-        let row = |finding: doctor::Finding| {
-            vec![word(finding.severity), finding.subject, finding.missing, finding.remedy]
-        };
+        let row =
+            |finding: doctor::Finding| vec![word(finding.severity), finding.subject, finding.missing, finding.remedy];
         let rows = findings.into_iter().map(row).collect();
         output::table(&["", "what", "found", "remedy"], rows, "everything is there");
     }

@@ -183,5 +183,6 @@ fn secrets(tenant: &Tenant) -> Vec<SecretName> {
         DeskConfig::Zendesk { token, .. } => Some(token.clone()),
         DeskConfig::None | DeskConfig::Folder { .. } => None,
     };
-    [customers, status, desk].into_iter().flatten().collect()
+    let hooks = tenant.config.hooks.generic.iter().flat_map(|hook| hook.secrets.clone());
+    [customers, status, desk].into_iter().flatten().chain(hooks).collect()
 }

@@ -30,7 +30,11 @@ pub(super) async fn run(session: Session, reviews: Reviews) -> Result<ExitCode> 
     let scope = session.scope(core.app.tenants.as_ref()).await?;
     match reviews.command {
         None => list(&session, core.app.tickets.as_ref(), &scope, reviews.queue).await,
-        Some(ReviewCommand::Confirm { ids }) => confirm(&session, &core.app, &scope, &ids).await,
+        Some(ReviewCommand::Confirm { ids }) => {
+            let confirmed = confirm(&session, &core.app, &scope, &ids).await;
+            core.wake().await;
+            confirmed
+        }
         Some(ReviewCommand::Correct { id, team, category, priority, note }) => {
             let draft = ReviewDraft {
                 team,
@@ -39,6 +43,7 @@ pub(super) async fn run(session: Session, reviews: Reviews) -> Result<ExitCode> 
                 note: note.map(Untrusted::new),
             };
             let stored = send(&core.app, &scope, &id, draft).await.map_err(|error| told(&error, &scope, &id))?;
+            core.wake().await;
             if session.global.json {
                 output::json(&stored)?;
             } else {

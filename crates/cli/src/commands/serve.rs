@@ -68,6 +68,7 @@ pub(super) async fn serve(session: Session, listen: Option<SocketAddr>, with_dem
     let state = HttpState::new(Service {
         app: wired.app.clone(),
         pepper: wired.pepper,
+        secrets: wired.secrets.clone(),
         sign_in: SignIn {
             operator: wired.store.clone(),
             oidc: wired.oidc.clone(),

@@ -17,6 +17,7 @@ mod api;
 mod aws;
 mod bad_input;
 mod batch;
+mod certificates;
 mod cli;
 mod cli_route;
 mod crash;

@@ -151,7 +151,7 @@ mod tests {
     use crate::outbound::answer_of;
 
     #[test]
-    fn damaged_answers_are_bounded_or_refused() {
+    fn fuzzed_answers_are_bounded_or_refused() {
         let ticket = br#"{"ticket":{"id":4711,"updated_at":"2026-11-20T08:00:00Z","tags":["a","b"],"subject":"x"}}"#;
         fuzz("zendesk-ticket", &[ticket], |input| {
             let answer = answer_of(200, input);

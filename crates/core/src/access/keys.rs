@@ -56,7 +56,7 @@ impl Wish {
 }
 
 /// Makes a key for the tenant of `scope`. The key's text is to be shown once and is kept nowhere. The wish has no
-/// [`Wish::mistakes`].
+/// [`Wish::mistakes`]. `Conflict` when the tenant has [`limits::KEYS_IN_FORCE`].
 pub async fn create(
     app: &App,
     pepper: &Pepper,
@@ -65,6 +65,7 @@ pub async fn create(
     wish: Wish,
 ) -> Result<(ApiKey, KeyRecord)> {
     let Wish { name, scopes, expires_at } = wish;
+    room(app, &app.keys.list_keys(scope).await?)?;
     let (key, record) = fresh(app, pepper, scope, name, scopes, expires_at);
     let details = Details { expires_at, ..about(&record) };
     let act = by.did(Action::KeyCreate, Some(scope.tenant())).to(&record.id).with(details);
@@ -86,7 +87,8 @@ pub struct Rotated {
 /// Replaces a key by a new one with the same name, scopes and tenant. Both work for `overlap`, and the old one never longer
 /// than it would have anyway. The new one lasts as long as the old one was made for, unless `expires_at` says otherwise.
 ///
-/// `NotFound` when the tenant has no such key, `Conflict` when it is not in force any more, `Invalid` when the overlap is
+/// `NotFound` when the tenant has no such key, `Conflict` when it is not in force any more or the tenant has
+/// [`limits::KEYS_IN_FORCE`], `Invalid` when the overlap is
 /// longer than [`limits::KEY_OVERLAP_MOST`].
 pub async fn rotate(
     app: &App,
@@ -102,7 +104,8 @@ pub async fn rotate(
         return Err(Error::new(ErrorKind::Invalid, format!("the overlap may last at most {days} days")));
     }
     let now = app.clock.now();
-    let old = of_tenant(app, scope, id).await?;
+    let known = app.keys.list_keys(scope).await?;
+    let old = known.iter().find(|record| record.id == *id).ok_or_else(|| unknown(scope, id))?;
     let gone = || {
         let message = format!("key {id} is not in force any more; make a new one instead");
         Error::new(ErrorKind::Conflict, message)
@@ -110,6 +113,7 @@ pub async fn rotate(
     if !old.is_in_force(now) {
         return Err(gone());
     }
+    room(app, &known)?;
     let end = expires_at.or_else(|| old.expires_at.map(|end| now.plus(end.since(old.created_at))));
     let (key, record) = fresh(app, pepper, scope, old.name.clone(), old.scopes.clone(), end);
     let until = now.plus(overlap);
@@ -125,6 +129,18 @@ pub async fn rotate(
         return Err(gone());
     }
     Ok(Rotated { key, record, old_expires_at })
+}
+
+/// Refuses one more key when there are as many in force as there may be.
+fn room(app: &App, known: &[KeyRecord]) -> Result<()> {
+    let now = app.clock.now();
+    let most = limits::KEYS_IN_FORCE;
+    if known.iter().filter(|record| record.is_in_force(now)).count() >= most {
+        let message =
+            format!("the tenant has {most} keys in force, as many as it may have; revoke those that nobody uses");
+        return Err(Error::new(ErrorKind::Conflict, message));
+    }
+    Ok(())
 }
 
 /// Revokes a key; `NotFound` when the tenant has no such key. Revoking again changes nothing.

@@ -7,6 +7,7 @@
 //! its hash is slow ([`password`]).
 
 pub mod audit;
+pub mod hook;
 mod key;
 pub mod keys;
 pub mod lockout;

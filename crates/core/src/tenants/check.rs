@@ -24,6 +24,7 @@ pub(super) fn check(config: &TenantConfig) -> Result<Compiled, Vec<FieldError>> 
     check_rules(config, &mut mistakes);
     check_numbers(config, &mut mistakes);
     check_places(config, &mut mistakes);
+    check_hooks(config, &mut mistakes);
     let recognisers = compile_recognisers(config, &mut mistakes);
     let rule_keywords = compile_keywords(config, &mut mistakes);
     if mistakes.0.is_empty() { Ok((recognisers, rule_keywords)) } else { Err(mistakes.0) }
@@ -214,6 +215,20 @@ fn check_places(config: &TenantConfig, mistakes: &mut Mistakes) {
                     mistakes.add(format!("/teams/{n}/desk_group"), detail);
                 }
             }
+        }
+    }
+}
+
+fn check_hooks(config: &TenantConfig, mistakes: &mut Mistakes) {
+    const POINTER: &str = "/hooks/generic/secrets";
+    let Some(hook) = &config.hooks.generic else { return };
+    if !(1..=limits::WEBHOOK_SECRETS).contains(&hook.secrets.len()) {
+        mistakes.add(POINTER, "must name one secret, or two while one replaces the other");
+    }
+    let mut seen = HashSet::new();
+    for (n, name) in hook.secrets.iter().enumerate() {
+        if !seen.insert(name) {
+            mistakes.add(format!("{POINTER}/{n}"), format!("secret `{name}` is there twice"));
         }
     }
 }

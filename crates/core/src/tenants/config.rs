@@ -54,6 +54,9 @@ pub struct TenantConfig {
     /// Where outages are looked up.
     #[serde(default)]
     pub service_status: ServiceStatusConfig,
+    /// How other systems send tickets in without a key.
+    #[serde(default)]
+    pub hooks: HooksConfig,
     /// The ticketing system that decisions are written back to.
     #[serde(default)]
     pub desk: DeskConfig,
@@ -316,6 +319,23 @@ pub enum ServiceStatusConfig {
         #[serde(default)]
         token: Option<SecretName>,
     },
+}
+
+/// Web hooks that come in.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct HooksConfig {
+    /// Tickets by `POST /hooks/generic`, signed as <https://www.standardwebhooks.com> asks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub generic: Option<GenericHookConfig>,
+}
+
+/// Web hooks signed as <https://www.standardwebhooks.com> asks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct GenericHookConfig {
+    /// The signing secrets' names among the secrets: one, or two while it is changed.
+    pub secrets: Vec<SecretName>,
 }
 
 /// What a web hook's receiver makes of a delivery that it has seen before.

@@ -13,9 +13,9 @@ use std::collections::HashMap;
 use sha2::{Digest, Sha256};
 
 pub use config::{
-    CategoryConfig, CustomersConfig, DeskConfig, EntityConfig, LearningConfig, LevelsConfig, PriorityConfig,
-    QuotasConfig, ReviewConfig, RuleConditions, RuleConfig, ServiceLevelConfig, ServiceStatusConfig, TeamConfig,
-    TenantConfig, WebhookRepeats, WeightsConfig,
+    CategoryConfig, CustomersConfig, DeskConfig, EntityConfig, GenericHookConfig, HooksConfig, LearningConfig,
+    LevelsConfig, PriorityConfig, QuotasConfig, ReviewConfig, RuleConditions, RuleConfig, ServiceLevelConfig,
+    ServiceStatusConfig, TeamConfig, TenantConfig, WebhookRepeats, WeightsConfig,
 };
 pub use recogniser::Recogniser;
 pub use retention::{KeepFor, Retention, RetentionConfig, RetentionPolicy};

@@ -65,6 +65,13 @@ fn each_mistake_names_its_place() {
         |value| value["desk"] = serde_json::json!({"kind": "webhook", "url": "ftp://x", "secret": "s"}),
         "/desk/url: must be an http or https URL with a host and without a user",
     );
+    for (secrets, mistake) in [
+        (&[][..], "/hooks/generic/secrets: must name one secret, or two while one replaces the other"),
+        (&["a", "b", "c"], "/hooks/generic/secrets: must name one secret, or two while one replaces the other"),
+        (&["a", "a"], "/hooks/generic/secrets/1: secret `a` is there twice"),
+    ] {
+        check(|value| value["hooks"] = serde_json::json!({"generic": {"secrets": secrets}}), mistake);
+    }
     check(
         |value| value["priority"] = serde_json::json!({"levels": {"high": 10.0}}),
         "/priority/levels: must rise: 0 < medium < high < critical <= 100",

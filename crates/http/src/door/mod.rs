@@ -8,8 +8,8 @@ mod limits;
 mod rates;
 
 use axum::{
-    extract::{Request, State},
-    http::{HeaderMap, HeaderValue, Uri, header},
+    extract::{MatchedPath, Request, State},
+    http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header},
     middleware::Next,
     response::{IntoResponse, Response},
 };
@@ -17,6 +17,7 @@ use switchboard_core::{
     access::Principal,
     deadline,
     error::{Error, PublicCode},
+    ids::TenantId,
 };
 
 use tokio::sync::OwnedSemaphorePermit;
@@ -96,14 +97,52 @@ pub(crate) async fn middleware(State(state): State<HttpState>, mut request: Requ
         request.extensions_mut().insert(Client(client));
     }
     request.extensions_mut().insert(place.clone());
-    let Some(limit) = state.service.limits.request_time() else { return next.run(request).await };
+    let asked = Asked::of(&request);
+    let Some(limit) = state.service.limits.request_time() else {
+        let response = next.run(request).await;
+        asked.tell_refusal(response.status());
+        return response;
+    };
     let work = async { Ok::<_, Error>(next.run(request).await) };
     match deadline::within(state.app().clock.as_ref(), limit, "the request", work).await {
-        Ok(response) => response,
+        Ok(response) => {
+            asked.tell_refusal(response.status());
+            response
+        }
         Err(error) => {
             tracing::warn!("a request took longer than its time limit and was given up");
             Problem::from(error).into_response()
         }
+    }
+}
+
+/// What is told of a request whose caller was refused: nothing that he wrote himself.
+struct Asked {
+    client: Option<Client>,
+    method: Method,
+    route: Option<MatchedPath>,
+}
+
+impl Asked {
+    fn of(request: &Request) -> Self {
+        let extensions = request.extensions();
+        let (client, route) = (extensions.get().copied(), extensions.get().cloned());
+        Self { client, method: request.method().clone(), route }
+    }
+
+    /// Logs wrong passwords, keys and tokens (401), and what a caller may not do (403). The rate of an address bounds how
+    /// many lines it can cause.
+    fn tell_refusal(&self, status: StatusCode) {
+        if !matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
+            return;
+        }
+        let client = self.client.map_or_else(|| "unknown".to_owned(), |client| client.0.to_string());
+        let method = match self.method {
+            Method::GET | Method::POST | Method::PUT | Method::PATCH | Method::DELETE => self.method.as_str(),
+            _ => "other",
+        };
+        let route = self.route.as_ref().map_or("none", MatchedPath::as_str);
+        tracing::info!(%client, method, route, status = status.as_u16(), "access refused");
     }
 }
 
@@ -112,7 +151,12 @@ pub(crate) fn identified(state: &HttpState, principal: &Principal) -> Result<(),
     state.rates.key(principal).inspect_err(|_| refused("key"))
 }
 
-/// Counts an attempt with a wrong key.
+/// Counts a request that is a tenant's and nobody's: a signed web hook.
+pub(crate) fn identified_tenant(state: &HttpState, tenant: &TenantId) -> Result<(), Problem> {
+    state.rates.tenant(tenant).inspect_err(|_| refused("tenant"))
+}
+
+/// Counts an attempt with a wrong key or signature.
 pub(crate) fn failed_attempt(state: &HttpState, client: Option<&Client>) {
     if let Some(Client(address)) = client {
         state.rates.failed_attempt(*address);
@@ -120,26 +164,30 @@ pub(crate) fn failed_attempt(state: &HttpState, client: Option<&Client>) {
 }
 
 /// Refuses tickets when others were refused a moment ago because too many wait, before their body is read.
-pub(crate) fn room(state: &HttpState, principal: &Principal) -> Result<(), Problem> {
+pub(crate) fn room(state: &HttpState, tenant: &TenantId) -> Result<(), Problem> {
     let now = state.app().clock.monotonic();
-    state.backlog.check(now, &principal.tenant).inspect_err(|_| refused("backlog"))
+    state.backlog.check(now, tenant).inspect_err(|_| refused("backlog"))
 }
 
 /// The same for tickets that have been read; what is given back is held until they are stored.
-pub(crate) fn intake(state: &HttpState, principal: &Principal) -> Result<Option<OwnedSemaphorePermit>, Problem> {
+pub(crate) fn intake(state: &HttpState, tenant: &TenantId) -> Result<Option<OwnedSemaphorePermit>, Problem> {
     let now = state.app().clock.monotonic();
-    state.backlog.enter(now, &principal.tenant).inspect_err(|_| refused("backlog"))
+    state.backlog.enter(now, tenant).inspect_err(|_| refused("backlog"))
 }
 
 /// What a caller is told whose tickets the core did not take, and others in the next moment, when it concerns them.
-pub(crate) fn not_taken(state: &HttpState, principal: &Principal, error: Error) -> Problem {
-    let (now, tenant) = (state.app().clock.monotonic(), &principal.tenant);
-    state.backlog.note(now, tenant, error)
+pub(crate) fn not_taken(state: &HttpState, tenant: &TenantId, error: Error) -> Problem {
+    state.backlog.note(state.app().clock.monotonic(), tenant, error)
 }
 
 /// Counts the tickets that a caller sends in, one by one or together.
 pub(crate) fn tickets(state: &HttpState, principal: &Principal, tickets: usize) -> Result<(), Problem> {
     state.rates.tickets(principal, tickets).inspect_err(|_| refused("tickets"))
+}
+
+/// Counts a ticket that is a tenant's and nobody's.
+pub(crate) fn tenant_ticket(state: &HttpState, tenant: &TenantId) -> Result<(), Problem> {
+    state.rates.tenant_tickets(tenant, 1).inspect_err(|_| refused("tickets"))
 }
 
 fn check_size(uri: &Uri, headers: &HeaderMap) -> Result<(), Problem> {

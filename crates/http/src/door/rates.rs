@@ -86,15 +86,25 @@ impl Rates {
     /// A request of `principal`.
     pub(crate) fn key(&self, principal: &Principal) -> Result<(), Problem> {
         count(self.keys.as_ref(), &principal.who, 1, "this API key may send", "requests")?;
-        count(self.tenants.as_ref(), &principal.tenant, 1, "all keys of the tenant together may send", "requests")
+        self.tenant(&principal.tenant)
+    }
+
+    /// A request of `tenant`.
+    pub(crate) fn tenant(&self, tenant: &TenantId) -> Result<(), Problem> {
+        count(self.tenants.as_ref(), tenant, 1, "all keys of the tenant together may send", "requests")
     }
 
     /// Tickets that `principal` sends in. A batch costs as much as its tickets one by one, so it is no way round.
     pub(crate) fn tickets(&self, principal: &Principal, tickets: usize) -> Result<(), Problem> {
         let tickets = u32::try_from(tickets).unwrap_or(u32::MAX);
         count(self.key_tickets.as_ref(), &principal.who, tickets, "this API key may send", "tickets")?;
+        self.tenant_tickets(&principal.tenant, tickets)
+    }
+
+    /// Tickets that are sent in for `tenant`.
+    pub(crate) fn tenant_tickets(&self, tenant: &TenantId, tickets: u32) -> Result<(), Problem> {
         let whose = "all keys of the tenant together may send";
-        count(self.tenant_tickets.as_ref(), &principal.tenant, tickets, whose, "tickets")
+        count(self.tenant_tickets.as_ref(), tenant, tickets, whose, "tickets")
     }
 }
 

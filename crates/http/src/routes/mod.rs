@@ -2,6 +2,7 @@
 
 mod access;
 mod health;
+mod hooks;
 mod metrics;
 mod query;
 mod reviews;
@@ -31,6 +32,7 @@ pub(crate) fn documented() -> OpenApiRouter<HttpState> {
         .routes(routes!(tickets::batch::create_tickets))
         .routes(routes!(tickets::show::show_ticket))
         .routes(routes!(tickets::review::review_ticket))
+        .routes(routes!(hooks::take_hook))
         .routes(routes!(reviews::list_reviews))
         .routes(routes!(access::session::sign_in, access::session::who_am_i, access::session::sign_out))
         .routes(routes!(access::keys::list_keys, access::keys::create_key))

@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn damaged_texts_and_vocabularies_give_bounded_ids() {
+    fn fuzzed_texts_and_vocabularies_give_bounded_ids() {
         let tokens = word_piece();
         let seeds: Vec<&[u8]> = GIVEN.iter().map(|(text, _)| text.as_bytes()).collect();
         switchboard_testkit::fuzz::fuzz("word-piece", &seeds, |input| {

@@ -67,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn damaged_files_give_tensors_or_an_error() {
+    fn fuzzed_files_give_tensors_or_an_error() {
         let header = br#"{"__metadata__":{"format":"pt"},"a":{"dtype":"F32","shape":[2,1],"data_offsets":[0,8]},"b":{"dtype":"F32","shape":[1],"data_offsets":[8,12]}}"#;
         let whole = |header: &[u8]| [&(header.len() as u64).to_le_bytes()[..], header, &[0; 12]].concat();
         let read = |file: &[u8]| {

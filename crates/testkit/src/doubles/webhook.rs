@@ -95,6 +95,16 @@ impl WebhookDouble {
         lock(&self.state.seen).effects.clone()
     }
 
+    /// How many [`WebhookDouble::deliveries`] there are.
+    pub fn delivery_count(&self) -> usize {
+        lock(&self.state.seen).deliveries.len()
+    }
+
+    /// How many [`WebhookDouble::effects`] there are.
+    pub fn effect_count(&self) -> usize {
+        lock(&self.state.seen).effects.len()
+    }
+
     /// Deliveries with a bad signature or time.
     pub fn refused(&self) -> usize {
         lock(&self.state.seen).refused

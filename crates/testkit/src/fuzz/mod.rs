@@ -1,8 +1,11 @@
-//! Fuzzing without a second compiler: inputs that were good, damaged at random, against a parser of outside input.
+//! Fuzz targets: properties that hold of a parser of outside input, whatever the input is.
 //!
-//! A run is deterministic: its seed is the target's name. `SWITCHBOARD_TEST_FUZZ` sets the cases of each target; without it a
-//! run is short. What once failed is kept in `corpus/<target>/` of this crate and tried first, for good.
+//! In `cargo test` a target gets inputs that were good, damaged at random. The run is deterministic: its seed is the target's
+//! name. `SWITCHBOARD_TEST_FUZZ` sets the cases of each target; without it a run is short. `cargo xtask fuzz` runs the same
+//! targets for longer, guided by coverage. What once failed is kept in `corpus/<target>/` of this crate and tried first, for good.
 
+#[cfg(fuzzing_libfuzzer)]
+mod guided;
 mod json;
 mod random;
 
@@ -34,16 +37,24 @@ pub fn count(name: &str, otherwise: u64) -> u64 {
 /// what must not be. An input that fails is made smaller and saved, and the panic names the file.
 pub fn fuzz(target: &str, seeds: &[&[u8]], property: impl Fn(&[u8])) {
     assert!(!seeds.is_empty(), "{target} has no seeds");
+    #[cfg(fuzzing_libfuzzer)]
+    return guided::run(target, seeds, &property);
+    #[cfg(not(fuzzing_libfuzzer))]
+    short_run(target, seeds, &property);
+}
+
+#[cfg_attr(fuzzing_libfuzzer, allow(dead_code, reason = "libFuzzer runs instead"))]
+fn short_run(target: &str, seeds: &[&[u8]], property: &impl Fn(&[u8])) {
     let kept = corpus(target);
     let mut random = Random::named(target);
     for input in kept.iter().map(Vec::as_slice).chain(seeds.iter().copied()) {
-        try_one(target, input, &property);
+        try_one(target, input, property);
     }
     let cases = count("SWITCHBOARD_TEST_FUZZ", SHORT_RUN);
     for _ in 0..cases {
         let seed = random.pick(seeds);
         let input = damaged(&mut random, seed);
-        try_one(target, &input, &property);
+        try_one(target, &input, property);
     }
 }
 

@@ -175,6 +175,49 @@ async fn a_session_names_its_tenant_and_others_have_theirs() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn signing_in_again_ends_the_session_of_that_browser() {
+    let home = Home::new();
+    let server = home.start();
+    with_password(&home);
+    let (first, elsewhere) = (signed_in(&server).await, signed_in(&server).await);
+    let sign_in =
+        |password: &str| by_session(&server, &first, Method::POST, "/session").json(&json!({"password": password}));
+    let me = async |cookie: &str| status(by_session(&server, cookie, Method::GET, "/session")).await;
+    assert_eq!(status(sign_in("a wrong password")).await, 401);
+    assert_eq!(me(&first).await, 200, "who does not know the password ends nothing");
+    let second = cookie_of(&Answer::of(sign_in(PASSWORD)).await);
+    assert_ne!(first, second);
+    assert_eq!((me(&first).await, me(&second).await, me(&elsewhere).await), (401, 200, 200));
+    let acts = home.json(&["audit-log", "list"]);
+    let outs = acts.as_array().unwrap().iter().filter(|act| act["action"] == "session.logout").count();
+    assert_eq!(outs, 1, "{acts}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_refused_access_is_logged_without_what_was_tried() {
+    let home = Home::new();
+    let server = home.start();
+    with_password(&home);
+    let wrong_key = format!("sb_live_{}", "a".repeat(60));
+    assert_eq!(log_in(&server, "a guess of mine").await.status, 401);
+    assert_eq!(server.api(&wrong_key).get("/tickets/T-1").await.status, 401);
+    assert_eq!(server.api(&home.make_key("telecorp", &["tickets:read"])).get("/audit-log").await.status, 403);
+    assert_eq!(server.demo_api().get("/tickets").await.status, 200);
+    let log = home.log();
+    let told: Vec<_> = log.lines().filter(|line| line.contains("access refused")).collect();
+    assert_eq!(told.len(), 3, "{log}");
+    for (line, parts) in told.iter().zip([
+        ["POST", "\"/session\"", "401"],
+        ["GET", "\"/tickets/{ticket_id}\"", "401"],
+        ["GET", "\"/audit-log\"", "403"],
+    ]) {
+        assert!(parts.iter().all(|part| line.contains(part)), "{parts:?} in {line}");
+        assert!(line.contains("127.0.0.1") && line.contains("correlation_id"), "{line}");
+    }
+    assert!(!log.contains("a guess of mine") && !log.contains(&wrong_key), "{log}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn guessing_is_locked_out_and_noted_once() {
     let home = Home::new();
     let server = home.start();

@@ -59,7 +59,7 @@ async fn requests_over_tls_are_answered_and_a_new_certificate_is_taken_over() {
     let old = client(&first);
     let answer = old.get(&url).send().await.unwrap();
     assert_eq!(answer.status(), 200);
-    assert_eq!(answer.headers()["strict-transport-security"], "max-age=31536000");
+    assert_eq!(answer.headers()["strict-transport-security"], "max-age=31536000; includeSubDomains");
 
     // Rubbish in the files: the one before stays in force.
     fs::write(&certificate, "rubbish").unwrap();

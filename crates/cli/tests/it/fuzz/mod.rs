@@ -2,20 +2,24 @@
 //! is bounded by what went in, and what is written again is read as the same. Parsers that a crate keeps to itself have
 //! their targets beside them (`connect`, `knowledge`, `settings`).
 //!
-//! A longer run: `SWITCHBOARD_TEST_FUZZ=1000000 cargo test -p switchboard --test it fuzz`.
+//! A longer run: `cargo xtask fuzz`.
 
 mod files;
 mod tenants;
 mod words;
 
+use std::slice;
+
 use serde_json::{Value, json};
 use switchboard_core::{
     error::FieldError,
+    ids::IdempotencyKey,
     json::{JsonError, parse},
     tickets::{
         draft::{Envelope, TicketDraft},
         review::ReviewDraft,
     },
+    webhook::{Delivery, SigningKey},
 };
 use switchboard_testkit::{fuzz::fuzz, sample, world::start};
 
@@ -75,6 +79,36 @@ fn tickets() {
                 assert!(mistakes.len() < 200, "{} mistakes", mistakes.len());
                 readable(&mistakes);
             }
+        }
+    });
+}
+
+#[test]
+fn web_hooks() {
+    let key = SigningKey::new(&"whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD".into()).unwrap();
+    let (id, timestamp, body) = ("msg_1", "1795161600", ticket("T-1").to_string());
+    let genuine = key.sign(id, timestamp, body.as_bytes());
+    // The three headers and the body, a line each.
+    let seed = format!("{id}\n{timestamp}\n{genuine}\n{body}");
+    let several = format!("{id}\n{timestamp}\nv2,x v1,AAAA {genuine}\n{body}");
+    fuzz("web-hook", &[seed.as_bytes(), several.as_bytes()], |input| {
+        let mut lines = input.splitn(4, |byte| *byte == b'\n');
+        let mut header = || String::from_utf8_lossy(lines.next().unwrap_or_default()).into_owned();
+        let headers = [header(), header(), header()];
+        let body_here = lines.next().unwrap_or_default();
+        let delivery = Delivery { id: &headers[0], timestamp: &headers[1], signature: &headers[2], body: body_here };
+        if delivery.is_signed_by(slice::from_ref(&key), start()) {
+            assert_eq!((delivery.id, delivery.timestamp, body_here), (id, timestamp, body.as_bytes()), "forged");
+            assert!(delivery.signature.split(' ').any(|one| one == genuine), "forged: {}", delivery.signature);
+        }
+        let signature = key.sign(delivery.id, delivery.timestamp, body_here);
+        let signed = Delivery { signature: &signature, ..delivery };
+        if signed.is_signed_by(slice::from_ref(&key), start()) {
+            let sent: i64 = delivery.timestamp.parse().expect("a number");
+            assert!((sent - start().as_millis() / 1_000).abs() <= 300, "{sent}");
+        }
+        if let Ok(key) = IdempotencyKey::of_webhook(delivery.id) {
+            assert!(IdempotencyKey::of_caller(key.as_str()).is_err());
         }
     });
 }

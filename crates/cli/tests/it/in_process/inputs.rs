@@ -5,12 +5,15 @@ use std::{collections::BTreeMap, io};
 
 use axum::serve::Listener;
 use serde_json::Value;
-use switchboard_core::access::Scope;
-use switchboard_testkit::fuzz::{Random, TOKENS, count, damaged, damaged_bytes};
+use switchboard_core::{access::Scope, webhook::SigningKey};
+use switchboard_testkit::{
+    fuzz::{Random, TOKENS, count, damaged, damaged_bytes},
+    world::start,
+};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 
 use super::{
-    ELSEWHERE, HERE, Reply, World,
+    ELSEWHERE, HERE, HOOK_SECRET, Reply, World,
     openapi::{Call, Names, Operation, Place, document, escaped, operations},
 };
 
@@ -70,7 +73,21 @@ fn any_call<'o>(
     for _ in 0..=random.below(2) {
         damage(random, &mut call);
     }
+    if operation.path == "/hooks/generic" && random.one_in(2) {
+        sign(random, &mut call);
+    }
     (operation, call)
+}
+
+/// As who knows the secret does: nothing else of a web hook is looked at when it is not signed.
+fn sign(random: &mut Random, call: &mut Call) {
+    let (id, timestamp) = (format!("msg_{}", random.below(50)), (start().as_millis() / 1_000).to_string());
+    let signature = SigningKey::new(&HOOK_SECRET.into()).unwrap().sign(&id, &timestamp, &call.body);
+    call.query = vec![("tenant".to_owned(), HERE.to_owned())];
+    call.headers.retain(|(name, _)| !name.starts_with("webhook-"));
+    for (name, value) in [("webhook-id", id), ("webhook-timestamp", timestamp), ("webhook-signature", signature)] {
+        call.headers.push((name.to_owned(), value.into_bytes()));
+    }
 }
 
 /// The body as one object a line.

@@ -1,9 +1,11 @@
 //! Attacks on the HTTP door without a socket: the router over the embedded adapters, on a clock that stands still and with
 //! randomness that is the same in every run. A request costs microseconds, so that there can be very many.
 
+mod hooks;
 mod inputs;
 mod isolation;
 mod openapi;
+mod sessions;
 mod two_worlds;
 
 use std::{
@@ -27,6 +29,7 @@ use switchboard_core::{
         keys::{self, Wish},
         lockout::Lockout,
         session::{self, Signed},
+        uses::Uses,
     },
     app::{App, BacklogLimits, RETRY_DELAYS},
     by_tenant::{CustomersByTenant, StatusByTenant},
@@ -42,7 +45,7 @@ use switchboard_knowledge::LocalClassifier;
 use switchboard_local::{FileStatus, FolderModels, Role, SqliteStore};
 use switchboard_testkit::{
     sample,
-    world::{FixedClock, SeededIds},
+    world::{FixedClock, MapSecrets, SeededIds},
 };
 use tempfile::TempDir;
 use tower::ServiceExt;
@@ -55,10 +58,14 @@ pub(crate) struct World {
     pub(crate) clock: FixedClock,
     ids: Arc<ReseededIds>,
     store: Arc<SqliteStore>,
+    secrets: Arc<MapSecrets>,
+    uses: Arc<Uses>,
     router: Router,
     _folder: TempDir,
 }
 
+/// Of the web hook of [`HERE`].
+const HOOK_SECRET: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
 /// The tenant that asks.
 pub(crate) const HERE: &str = "acme";
 /// The tenant whose data it must not see. All of its names are rare words.
@@ -153,6 +160,7 @@ fn elsewhere() -> Value {
     config["routing_rules"][0]["team"] = "quokka_money".into();
     // Both tenants have tickets that wait for a person.
     config["review"] = json!({"precision": 0.99});
+    config["hooks"] = json!({"generic": {"secrets": ["quokka_hook"]}});
     config
 }
 
@@ -167,7 +175,11 @@ impl World {
         let path = folder.path().join("switchboard.db");
         let store = SqliteStore::open(&path, shared_clock.clone(), Role::Server).unwrap();
         let store = Arc::new(store.seal_audit(Pepper::new(PEPPER).audit_key()));
-        let here = sample::tenant_with(|config| config["review"] = json!({"precision": 0.99}));
+        let here = sample::tenant_with(|config| {
+            config["review"] = json!({"precision": 0.99});
+            config["hooks"] = json!({"generic": {"secrets": ["hook", "hook_next"]}});
+        });
+        let secrets = Arc::new(MapSecrets::new().with("hook", HOOK_SECRET));
         let elsewhere = Tenant::from_json(elsewhere().to_string().as_bytes()).unwrap();
         let tenants = [here, elsewhere].map(|tenant| (tenant.id.clone(), Arc::new(tenant)));
         let classifier = Arc::new(LocalClassifier::new(1));
@@ -195,18 +207,20 @@ impl World {
             retry_delays: RETRY_DELAYS.into(),
             backlog: BacklogLimits::default(),
         };
+        let uses = Arc::<Uses>::default();
         let state = HttpState::new(Service {
             app: app.clone(),
             pepper: Pepper::new(PEPPER),
+            secrets: secrets.clone(),
             environment: "test".to_owned(),
             metrics_need_key: true,
-            sign_in: SignIn { operator: store.clone(), oidc: None, uses: Arc::default(), is_https: false },
+            sign_in: SignIn { operator: store.clone(), oidc: None, uses: uses.clone(), is_https: false },
             // 0 is no limit: what is looked for here is behind the door.
             limits: Limits::default(),
             client_address: TrustedProxies::default(),
             render_metrics: Box::new(|| "switchboard_up 1\n".to_owned()),
         });
-        Self { app, clock, ids, store, router: router(state), _folder: folder }
+        Self { app, clock, ids, store, secrets, uses, router: router(state), _folder: folder }
     }
 
     /// Begins randomness anew.
@@ -253,6 +267,12 @@ impl World {
     /// The door, for tests that bring it bytes.
     pub(crate) fn router(&self) -> Router {
         self.router.clone()
+    }
+
+    /// Writes down when keys and sessions were used.
+    pub(crate) async fn note_uses(&self) {
+        let now = self.app.clock.monotonic();
+        self.uses.write(self.store.as_ref(), self.store.as_ref(), now, true).await.unwrap();
     }
 
     /// Does all work that is due.

@@ -20,8 +20,9 @@ use crate::{
 };
 
 const CLIENTS: usize = 4;
-/// Between two tickets of a client.
+/// Between two tickets of a client at the beginning; after so many it is twice as long, and so on.
 const PAUSE: Duration = Duration::from_millis(40);
+const SLOWER_AFTER: u32 = 100;
 
 /// Runs a command of `home`'s environment on another data folder.
 fn on(home: &Home, data: &Path, arguments: &[&str]) -> Ran {
@@ -34,7 +35,7 @@ fn text(path: &Path) -> &str {
 
 /// Sends distinct tickets one after the other until it is told to stop, and notes each when it is acknowledged.
 async fn customer(api: Api, client: usize, acknowledged: Arc<Mutex<BTreeSet<String>>>, stop: Arc<AtomicBool>) {
-    for n in 0.. {
+    for n in 0_u32.. {
         if stop.load(Ordering::SeqCst) {
             return;
         }
@@ -42,7 +43,7 @@ async fn customer(api: Api, client: usize, acknowledged: Arc<Mutex<BTreeSet<Stri
         api.accept(&ticket_with(&id, |ticket| ticket["customer_id"] = format!("C-{client}").into())).await;
         acknowledged.lock().unwrap().insert(id);
         // The backups are many and the checks read them whole: a load, not all that the machine can do.
-        tokio::time::sleep(PAUSE).await;
+        tokio::time::sleep(PAUSE * (1 + n / SLOWER_AFTER)).await;
     }
 }
 

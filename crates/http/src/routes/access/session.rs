@@ -21,7 +21,7 @@ use utoipa::ToSchema;
 
 use crate::{
     HttpState, Problem,
-    auth::{Address, Identity, cookie_name, is_cross_origin},
+    auth::{Address, Identity, cookie_name, is_cross_origin, session_token},
     body::{self, Incoming, Media, Room},
     correlation::Correlation,
 };
@@ -70,7 +70,7 @@ pub(crate) struct WhoAmI {
 /// Sign in as the operator
 ///
 /// With the password of `switchboard admin set-password`. The answer sets a cookie that is out of scripts' reach; it ends
-/// after 30 minutes without use, and after 12 hours. A change that is asked for with the cookie must come from a page of
+/// after 30 minutes without use, and after 12 hours. A session that the request's own cookie has ends. A change that is asked for with the cookie must come from a page of
 /// this server (`Sec-Fetch-Site` or `Origin`). After five wrong passwords from one address, each further one has to wait
 /// twice as long.
 #[utoipa::path(
@@ -99,6 +99,7 @@ pub(crate) async fn sign_in(
         return Err(Problem::new(PublicCode::Forbidden, "signing in must be asked for by a page of this server"));
     }
     body::media(&incoming.headers, &[Media::Json])?;
+    let headers = incoming.headers.clone();
     let bytes = incoming.read(&state, limits::LOGIN_BODY_BYTES, Room::Shared).await?;
     let LoginDraft { password } = json::parse(&bytes)?;
     let (app, guard) = (state.app(), &state.passwords);
@@ -108,12 +109,21 @@ pub(crate) async fn sign_in(
     let is_right = check(&state, password.into()).await?;
     let sign_in = &state.service.sign_in;
     let (operator, pepper) = (sign_in.operator.as_ref(), &state.service.pepper);
+    // The session that this browser has ends with the new one's beginning.
+    let before = match session_token(&headers, sign_in.is_https) {
+        Some(token) => session::session(app.clock.as_ref(), operator, pepper, &token).await?,
+        None => None,
+    };
+    let ended_by = correlation_id.clone();
     match session::finish(app, operator, pepper, &guard.lockout, login, is_right, correlation_id).await? {
         Signed::Wrong => {
             let detail = "the password is wrong, or none is set yet: `switchboard admin set-password` sets it";
             Err(Problem::new(PublicCode::Unauthorized, detail))
         }
         Signed::In { token, session } => {
+            if let Some(before) = before {
+                session::sign_out(operator, &before, ended_by).await?;
+            }
             let seconds = limits::SESSION_TIME.as_secs();
             let cookie = cookie(token.reveal().expose_secret(), seconds, sign_in.is_https)?;
             let shown = of_operator(&state, &session).await?;

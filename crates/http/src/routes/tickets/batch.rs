@@ -81,7 +81,7 @@ pub(crate) async fn create_tickets(
 ) -> Result<(StatusCode, Json<BatchAnswer>), Problem> {
     let scope = principal.allow(Scope::TicketsWrite)?;
     let media = body::media(&incoming.headers, &[Media::Json, Media::NdJson])?;
-    door::room(&state, &principal)?;
+    door::room(&state, &principal.tenant)?;
     let busy = || Problem::new(PublicCode::Unavailable, "other batches are being read; try again in a moment");
     let _permit = state.batches.try_acquire().map_err(|_| busy())?;
     let bytes = incoming.read(&state, limits::BATCH_BODY_BYTES, Room::Own).await?;
@@ -107,9 +107,9 @@ pub(crate) async fn create_tickets(
             Err(problem) => refused.push(Some(problem)),
         }
     }
-    let _intake = door::intake(&state, &principal)?;
+    let _intake = door::intake(&state, &principal.tenant)?;
     let accepted = accept(state.app(), &scope, &correlation_id, None, drafts).await;
-    let mut outcomes = accepted.map_err(|error| door::not_taken(&state, &principal, error))?.into_iter();
+    let mut outcomes = accepted.map_err(|error| door::not_taken(&state, &principal.tenant, error))?.into_iter();
     let results: Vec<_> = refused
         .into_iter()
         .map(|refused| match refused {

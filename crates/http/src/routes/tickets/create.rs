@@ -9,6 +9,7 @@ use switchboard_core::{
     error::PublicCode,
     ids::{CorrelationId, IdempotencyKey, TicketId},
     json, limits,
+    ports::TenantScope,
     tickets::{
         accept::{Receipt, accept},
         draft::TicketDraft,
@@ -82,13 +83,25 @@ pub(crate) async fn create_ticket(
     let scope = principal.allow(Scope::TicketsWrite)?;
     body::media(&incoming.headers, &[Media::Json])?;
     let key = idempotency_key(&incoming.headers)?;
-    door::room(&state, &principal)?;
+    door::room(&state, &principal.tenant)?;
     let bytes = incoming.read(&state, limits::TICKET_BODY_BYTES, Room::Shared).await?;
     door::tickets(&state, &principal, 1)?;
-    let draft: TicketDraft = json::parse(&bytes)?;
-    let _intake = door::intake(&state, &principal)?;
-    let accepted = accept(state.app(), &scope, &correlation_id, key, vec![draft]).await;
-    let outcome = accepted.map_err(|error| door::not_taken(&state, &principal, error))?.pop();
+    take(&state, &scope, &correlation_id, key, &bytes).await
+}
+
+/// Takes the one ticket of a body in, for whoever may send it.
+pub(in crate::routes) async fn take(
+    state: &HttpState,
+    scope: &TenantScope,
+    correlation_id: &CorrelationId,
+    key: Option<IdempotencyKey>,
+    body: &[u8],
+) -> Result<(StatusCode, Json<AcceptedTicket>), Problem> {
+    let draft: TicketDraft = json::parse(body)?;
+    let tenant = scope.tenant();
+    let _intake = door::intake(state, tenant)?;
+    let accepted = accept(state.app(), scope, correlation_id, key, vec![draft]).await;
+    let outcome = accepted.map_err(|error| door::not_taken(state, tenant, error))?.pop();
     let receipt = outcome.ok_or_else(|| Problem::new(PublicCode::Internal, "the ticket got no answer"))??;
     Ok((StatusCode::ACCEPTED, Json(receipt.into())))
 }
@@ -97,5 +110,5 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<IdempotencyKey>, Proble
     let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
     let refuse = |detail: String| Problem::invalid_parameter("Idempotency-Key", detail);
     let text = value.to_str().map_err(|_| refuse("must be plain ASCII".to_owned()))?;
-    text.parse().map(Some).map_err(|error: switchboard_core::ids::InvalidId| refuse(error.to_string()))
+    IdempotencyKey::of_caller(text).map(Some).map_err(|error| refuse(error.to_string()))
 }

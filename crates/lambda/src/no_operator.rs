@@ -1,4 +1,4 @@
-//! What the single binary has and this shell has not: the ports say so clearly.
+//! The operator's password, which the single binary has and this shell has not.
 
 use async_trait::async_trait;
 use switchboard_core::{
@@ -8,36 +8,11 @@ use switchboard_core::{
         session::{SessionRecord, TokenHash},
     },
     error::{Error, ErrorKind, Result},
-    ids::ServiceId,
-    ports::{Desk, DeskReceipt, DeskUpdate, OperatorStore, ServiceStatus, StatusReport},
-    tenants::Tenant,
+    ports::OperatorStore,
     time::Timestamp,
 };
 
-/// Files of the data folder.
-pub(crate) struct NoFolder;
-
-#[async_trait]
-impl Desk for NoFolder {
-    async fn update(&self, _: &Tenant, _: &DeskUpdate) -> Result<DeskReceipt> {
-        Err(Error::new(
-            ErrorKind::Refused,
-            "the desk `folder` exists in the single binary alone: configure a web hook or Zendesk",
-        ))
-    }
-}
-
-#[async_trait]
-impl ServiceStatus for NoFolder {
-    async fn status(&self, _: &Tenant, _: &[ServiceId]) -> Result<StatusReport> {
-        Err(Error::new(
-            ErrorKind::Refused,
-            "the status source `file` exists in the single binary alone: configure an HTTP source",
-        ))
-    }
-}
-
-/// The operator's password: here people sign in by the OIDC issuer, and operators act through AWS.
+/// Nobody has a password: here people sign in by the OIDC issuer, and operators act through AWS.
 pub(crate) struct NoOperator;
 
 impl NoOperator {
