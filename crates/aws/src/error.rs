@@ -46,7 +46,21 @@ where
     } else {
         explained
     };
-    explained.caused_by(DisplayErrorContext(error).to_string())
+    explained.caused_by(cause(&error))
+}
+
+/// What is told beside the code. An answer of the service is not: it repeats what was sent or what is stored, and that is a
+/// customer's.
+fn cause<E>(error: &SdkError<E, HttpResponse>) -> String
+where
+    E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+{
+    let request = || error.meta().extra("aws_request_id").unwrap_or("unknown");
+    match error {
+        SdkError::ServiceError(_) => format!("status {}, request {}", status(error), request()),
+        SdkError::ResponseError(_) => format!("status {}, an answer that cannot be read", status(error)),
+        error => DisplayErrorContext(error).to_string(),
+    }
 }
 
 fn status<E>(error: &SdkError<E, HttpResponse>) -> u16 {

@@ -2,4 +2,6 @@
 
 mod contracts;
 mod emulator;
+mod faults;
+mod store;
 mod tables;
