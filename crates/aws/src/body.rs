@@ -61,7 +61,7 @@ impl Bodies {
         let key = format!("bodies/{tenant}/{name}");
         let body = ByteStream::from(text.into_bytes());
         let request = self.client.put_object().bucket(&self.bucket).key(&key).content_type("application/json");
-        request.body(body).send().await.map_err(|error| explain("storing a large value", error))?;
+        Box::pin(request.body(body).send()).await.map_err(|error| explain("storing a large value", error))?;
         Ok(Body::Object(key))
     }
 
@@ -71,7 +71,7 @@ impl Bodies {
             return Ok(Some(text.to_owned()));
         }
         let Some(key) = item.text(&format!("{name}_s3")) else { return Ok(None) };
-        let answer = self.client.get_object().bucket(&self.bucket).key(key).send().await;
+        let answer = Box::pin(self.client.get_object().bucket(&self.bucket).key(key).send()).await;
         let answer = answer.map_err(|error| explain("reading a large value", error))?;
         let bytes = answer.body.collect().await.map_err(|error| {
             Error::new(ErrorKind::Unavailable, "a large value was not read to its end").caused_by(error)

@@ -41,9 +41,26 @@ where
     };
     let code = error.code().unwrap_or("no code").to_owned();
     let explained = Error::new(kind, format!("{what} failed ({code})"));
-    let explained =
-        if kind == ErrorKind::Throttled { explained.with_retry(Retry::After(AFTER_THROTTLING)) } else { explained };
-    explained.caused_by(DisplayErrorContext(error).to_string())
+    let explained = if kind == ErrorKind::Throttled {
+        explained.with_retry(Retry::After(AFTER_THROTTLING))
+    } else {
+        explained
+    };
+    explained.caused_by(cause(&error))
+}
+
+/// What is told beside the code. An answer of the service is not: it repeats what was sent or what is stored, and that is a
+/// customer's.
+fn cause<E>(error: &SdkError<E, HttpResponse>) -> String
+where
+    E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+{
+    let request = || error.meta().extra("aws_request_id").unwrap_or("unknown");
+    match error {
+        SdkError::ServiceError(_) => format!("status {}, request {}", status(error), request()),
+        SdkError::ResponseError(_) => format!("status {}, an answer that cannot be read", status(error)),
+        error => DisplayErrorContext(error).to_string(),
+    }
 }
 
 fn status<E>(error: &SdkError<E, HttpResponse>) -> u16 {

@@ -87,7 +87,7 @@ impl ExampleStore for DynamoStore {
         let after = cursor.map(parse_cursor).transpose()?;
         let limit = limit as usize;
         let find = Find::by("examples", "by_time", "tenant", scope.tenant().as_str())
-            .between("listed", after.clone().unwrap_or_default(), END)
+            .between("listed", after.as_deref().unwrap_or("0"), END)
             .at_most(limit + 2);
         // Both bounds of a range are inside, so the one of the cursor comes again.
         let mut items = self.db.all(&find, limit + 2).await?;

@@ -119,7 +119,7 @@ impl Find {
     }
 }
 
-/// The tables.
+/// The tables. The SDK's futures are many kilobytes large, so each is boxed where it is made.
 pub(crate) struct Db {
     client: aws_sdk_dynamodb::Client,
     names: Names,
@@ -148,7 +148,7 @@ impl Db {
     pub(crate) async fn get(&self, table: &'static str, key: Item) -> Result<Option<Item>> {
         self.read("GetItem");
         let request = self.client.get_item().table_name(self.names.table(table)).set_key(Some(key));
-        let answer = request.consistent_read(true).send().await;
+        let answer = Box::pin(request.consistent_read(true).send()).await;
         Ok(answer.map_err(|error| explain("reading an item", error))?.item)
     }
 
@@ -166,7 +166,7 @@ impl Db {
         for turn in 0..CONFLICT_TRIES {
             let Some(keys) = wanted.take() else { return Ok(found) };
             self.read("BatchGetItem");
-            let answer = self.client.batch_get_item().request_items(&name, keys).send().await;
+            let answer = Box::pin(self.client.batch_get_item().request_items(&name, keys).send()).await;
             let answer = answer.map_err(|error| explain("reading items", error))?;
             found.extend(answer.responses.into_iter().flatten().flat_map(|(_, items)| items));
             wanted = answer.unprocessed_keys.into_iter().flatten().map(|(_, keys)| keys).next();
@@ -184,7 +184,7 @@ impl Db {
             return Ok((Vec::new(), None));
         }
         self.read("Query");
-        let answer = self.query(find).set_exclusive_start_key(from).send().await;
+        let answer = Box::pin(self.query(find).set_exclusive_start_key(from).send()).await;
         let answer = answer.map_err(|error| explain("reading an index", error))?;
         Ok((answer.items.unwrap_or_default(), answer.last_evaluated_key.filter(|key| !key.is_empty())))
     }
@@ -207,7 +207,8 @@ impl Db {
         let mut from = None;
         loop {
             self.read("Query");
-            let answer = self.query(find).select(Select::Count).set_exclusive_start_key(from).send().await;
+            let request = self.query(find).select(Select::Count).set_exclusive_start_key(from);
+            let answer = Box::pin(request.send()).await;
             let answer = answer.map_err(|error| explain("counting in an index", error))?;
             count += u64::try_from(answer.count).unwrap_or(0);
             from = answer.last_evaluated_key.filter(|key| !key.is_empty());
@@ -246,7 +247,8 @@ impl Db {
             self.wrote("TransactWriteItems");
             let items = writes.iter().map(|write| write.in_transaction(&self.names)).collect::<Result<Vec<_>>>()?;
             // The SDK gives each call a token, by which its own repetitions are known.
-            let error = match self.client.transact_write_items().set_transact_items(Some(items)).send().await {
+            let request = self.client.transact_write_items().set_transact_items(Some(items));
+            let error = match Box::pin(request.send()).await {
                 Ok(_) => return Ok(Ok(())),
                 Err(error) => error,
             };

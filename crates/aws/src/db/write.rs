@@ -223,7 +223,7 @@ impl Write {
             .set_condition_expression(self.condition.clone())
             .set_expression_attribute_names(self.names())
             .set_expression_attribute_values(self.values());
-        match request.send().await {
+        match Box::pin(request.send()).await {
             Ok(_) => Ok(true),
             Err(SdkError::ServiceError(error)) if error.err().is_conditional_check_failed_exception() => Ok(false),
             Err(error) => Err(explain(what, error)),

@@ -168,9 +168,8 @@ impl<'a> Archive<'a> {
             Some(ticket) => Find::by("events", "by_ticket", "ticket_key", ticket_key(tenant, ticket)),
             None => Find::by("events", "by_tenant", "tenant", tenant.as_str()),
         };
-        let first = filter.since.map_or_else(String::new, first_id_of);
+        let first = filter.since.map_or_else(|| "0".to_owned(), first_id_of);
         let last = filter.until.map_or_else(|| "~".to_owned(), |until| last_id_of(until.plus(IDS_AHEAD)));
-        let first = if first.is_empty() { "0".to_owned() } else { first };
         Self { store, filter, find: find.between("event", first, last).at_most(LOOK), from: None, done: false }
     }
 

@@ -57,7 +57,7 @@ pub(super) async fn list(
 ) -> Result<Page<TicketSummary>> {
     let (limit, before) = (limit as usize, cursor.map(parse_cursor).transpose()?);
     let (find, whole) = best_index(tenant, filter);
-    let low = filter.since.map_or_else(String::new, |since| format!("{:015}", since.as_millis()));
+    let low = filter.since.map_or_else(|| "0".to_owned(), |since| format!("{:015}", since.as_millis()));
     let until = filter.until.map_or_else(|| END.to_owned(), |until| format!("{:015}", until.as_millis()));
     // Both bounds of a range are inside, so the ticket of the cursor itself comes again.
     let high = before.as_ref().map_or(until.clone(), |before| before.clone().min(until));

@@ -45,20 +45,20 @@ fn stores(store: Arc<DynamoStore>, clock: Arc<FixedClock>) -> Stores {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ticket_store() {
-    contracts::ticket_store(async || fresh(stores).await).await;
+    contracts::ticket_store(async || Box::pin(fresh(stores)).await).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn event_queue() {
-    contracts::event_queue(async || fresh(stores).await).await;
+    contracts::event_queue(async || Box::pin(fresh(stores)).await).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn effect_ledger() {
-    contracts::effect_ledger(async || fresh(stores).await).await;
+    contracts::effect_ledger(async || Box::pin(fresh(stores)).await).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn example_store() {
-    contracts::example_store(async || fresh(|store, _| store as Arc<dyn ExampleStore>).await).await;
+    contracts::example_store(async || Box::pin(fresh(|store, _| store as Arc<dyn ExampleStore>)).await).await;
 }

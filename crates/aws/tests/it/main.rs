@@ -7,4 +7,6 @@ mod contracts_access;
 mod doctor;
 mod emulator;
 mod infrastructure;
+mod faults;
+mod store;
 mod tables;
