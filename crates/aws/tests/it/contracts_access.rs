@@ -160,6 +160,17 @@ async fn changes_by_several_processes_at_once_all_come_through() {
     assert_eq!(stores[0].keys.list_keys(&sample::scope("acme")).await.unwrap().len(), 24);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_is_no_successor_of_itself() {
+    let store = fresh(keys).await;
+    let (acme, key) = (sample::scope("acme"), sample::key("acme", 1));
+    store.keys.create_key(&acme, key.clone(), sample::act(Action::KeyCreate, 1)).await.unwrap();
+    let act = sample::act(Action::KeyRotate, 1);
+    let rotated = store.keys.rotate_key(&acme, &key.id, key.created_at, key.clone(), act).await;
+    assert_eq!(rotated.unwrap_err().kind(), ErrorKind::Conflict);
+    assert_eq!(store.keys.list_keys(&acme).await.unwrap(), [key]);
+}
+
 fn models(clients: Clients, _: Arc<FixedClock>) -> Arc<dyn ModelStore> {
     Arc::new(S3Models::new(clients))
 }
