@@ -66,9 +66,12 @@ pub(crate) fn audit(clients: &Clients, clock: &Arc<FixedClock>) -> DynamoAudit {
     DynamoAudit::new(clients.clone(), key, Arc::new(Waiting(clock.clone())), Arc::new(ids))
 }
 
+/// The tables that the adapters here have.
+const OURS: &[&str] = &["audit", "customers", "keys"];
+
 /// Fresh tables, and adapters on them by `wrap` now and after each restart.
 async fn fresh<T: 'static>(wrap: fn(Clients, Arc<FixedClock>) -> T) -> UnderTest<T> {
-    let clients = emulator::fresh().await;
+    let clients = emulator::with(OURS).await;
     let clock = Arc::new(FixedClock::new());
     UnderTest::open(move || {
         let (clients, clock) = (clients.clone(), Arc::clone(&clock));
@@ -186,7 +189,7 @@ async fn put(clients: &Clients, key: &str, bytes: impl Into<Vec<u8>>) {
 }
 
 async fn tenants(files: Vec<TenantFile>, name: fn(&TenantId) -> String) -> UnderTest<Arc<dyn TenantSource>> {
-    let clients = emulator::fresh().await;
+    let clients = emulator::with(&[]).await;
     for (id, bytes) in files {
         put(&clients, &name(&id), bytes).await;
     }
@@ -205,7 +208,7 @@ async fn tenant_source() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_changed_configuration_counts_and_a_broken_one_leaves_the_last_good_one() {
-    let (clients, clock) = (emulator::fresh().await, Arc::new(FixedClock::new()));
+    let (clients, clock) = (emulator::with(&[]).await, Arc::new(FixedClock::new()));
     let source = S3Tenants::new(clients.clone(), clock.clone());
     let (id, key): (TenantId, _) = (sample::parsed("acme"), "tenants/acme/config.json");
     let config = |name: &str| {
@@ -253,7 +256,7 @@ async fn a_changed_configuration_counts_and_a_broken_one_leaves_the_last_good_on
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_bucket_that_cannot_be_read_leaves_what_is_known() {
-    let (clients, clock) = (emulator::fresh().await, Arc::new(FixedClock::new()));
+    let (clients, clock) = (emulator::with(&[]).await, Arc::new(FixedClock::new()));
     let source = S3Tenants::new(clients.clone(), clock.clone());
     let (key, mut config) = ("tenants/acme/config.json", sample::tenant_json());
     config["tenant_id"] = "acme".into();
@@ -276,7 +279,7 @@ struct Kept {
 
 impl Kept {
     async fn new() -> Self {
-        let (clients, clock) = (emulator::fresh().await, Arc::new(FixedClock::new()));
+        let (clients, clock) = (emulator::with(&[]).await, Arc::new(FixedClock::new()));
         let secrets = Arc::new(ManagedSecrets::new(clients.clone(), clock.clone()));
         Self { clients, clock, secrets }
     }
