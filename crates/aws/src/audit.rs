@@ -1,7 +1,11 @@
 //! The audit log in DynamoDB. The signed head is one item, and whoever appends replaces it on condition that it is still the
 //! one that he read: so several processes number their entries one after the other, without gaps.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use aws_sdk_dynamodb::{
@@ -37,7 +41,7 @@ const PAGE: i32 = 500;
 const TRIES: u32 = 30;
 /// The longest first wait between them; each may be twice as long as the one before, up to [`LONGEST_WAIT`].
 const FIRST_WAIT: Duration = Duration::from_millis(10);
-const LONGEST_WAIT: Duration = Duration::from_millis(500);
+const LONGEST_WAIT: Duration = Duration::from_millis(200);
 
 /// The audit log of all processes that share the tables. A clone is the same log.
 ///
@@ -220,7 +224,9 @@ impl DynamoAudit {
 
     /// The entries that a tenant's pointers lead to, in the order of the pointers.
     async fn pointed_to(&self, scope: &TenantScope, pointers: &[Item], own_numbers: bool) -> Result<Vec<AuditEntry>> {
-        let keys: Vec<_> = pointers.iter().map(|pointer| entry_key(number(pointer, "entry"))).collect();
+        // Each once, whatever somebody did to the pointers: DynamoDB refuses a call that names a key twice.
+        let numbers: BTreeSet<u64> = pointers.iter().map(|pointer| number(pointer, "entry")).collect();
+        let keys: Vec<_> = numbers.into_iter().map(entry_key).collect();
         let items = bulk::get_all(&self.clients, self.clock.as_ref(), TABLE, &keys).await?;
         let items: HashMap<u64, &Item> = items.iter().map(|item| (number(item, "sequence"), item)).collect();
         let mut entries = Vec::with_capacity(pointers.len());

@@ -176,6 +176,9 @@ impl KeyStore for DynamoKeys {
         for _ in 0..ROTATE_TRIES {
             let found = self.of_tenant(scope, old).await?.filter(|key| key.revoked_at.is_none());
             let Some(found) = found else { return Ok(false) };
+            if new.id == *old {
+                return Err(taken());
+            }
             let end = found.expires_at.map_or(old_expires_at, |end| end.min(old_expires_at));
             let update = self.update(scope, old, "expires_at", end);
             let owned = "#tenant = :tenant AND attribute_not_exists(revoked_at)";

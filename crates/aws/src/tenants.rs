@@ -43,7 +43,7 @@ struct Loaded {
 enum Found {
     Nothing,
     Unchanged,
-    Object { key: String, etag: Option<String>, tenant: Result<Tenant> },
+    Object { key: String, etag: Option<String>, tenant: Box<Result<Tenant>> },
 }
 
 impl S3Tenants {
@@ -77,7 +77,7 @@ impl S3Tenants {
                 return Ok(Some(Arc::clone(&known.tenant)));
             }
             (Err(error), None) => return Err(error),
-            (Ok(Found::Object { key, etag, tenant }), _) => (key, etag, tenant.map(Some)),
+            (Ok(Found::Object { key, etag, tenant }), _) => (key, etag, (*tenant).map(Some)),
             (Ok(Found::Nothing | Found::Unchanged), _) => (String::new(), None, Ok(None)),
         };
         let in_force = Tenant::in_force(id, known.as_ref().map(|known| known.tenant.as_ref()), found)?;
@@ -117,12 +117,12 @@ impl S3Tenants {
         if length > limits::TENANT_CONFIG_BYTES {
             let most = limits::TENANT_CONFIG_BYTES;
             let message = format!("the configuration of tenant `{id}` has {length} bytes; at most {most} are allowed");
-            return Ok(Found::Object { key, etag, tenant: Err(Error::new(ErrorKind::Invalid, message)) });
+            return Ok(Found::Object { key, etag, tenant: Box::new(Err(Error::new(ErrorKind::Invalid, message))) });
         }
         let bytes = object.body.collect().await.map_err(|error| {
             Error::new(ErrorKind::Unavailable, "a tenant's configuration was cut off on its way").caused_by(error)
         })?;
-        Ok(Found::Object { key, etag, tenant: Tenant::kept_as(id, &bytes.to_vec()) })
+        Ok(Found::Object { key, etag, tenant: Box::new(Tenant::kept_as(id, &bytes.to_vec())) })
     }
 
     /// The keys under a prefix; with a delimiter only those that do not go further down.

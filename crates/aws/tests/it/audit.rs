@@ -26,7 +26,7 @@ impl Bench {
     /// A log of five entries: the first, third and fifth about acme, the others about globex.
     async fn new() -> Self {
         let clients = emulator::fresh().await;
-        let log = audit(&clients, &Arc::new(FixedClock::auto()));
+        let log = audit(&clients, &Arc::new(FixedClock::new()));
         for n in 1..=5 {
             let mut act = sample::act(Action::KeyCreate, n);
             act.tenant = Some(sample::parsed(if n % 2 == 1 { "acme" } else { "globex" }));

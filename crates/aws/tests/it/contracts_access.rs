@@ -1,6 +1,13 @@
 //! The contracts of the ports of access, and what the adapters on AWS promise beyond.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use aws_sdk_s3::primitives::ByteStream;
@@ -16,8 +23,9 @@ use switchboard_core::{
     },
     error::ErrorKind,
     ids::{SecretName, TenantId},
-    ports::{self, Clock, CustomerStore, Ids, KeyStore, ModelStore, Secrets, TenantSource},
+    ports::{self, Clock, CustomerStore, KeyStore, ModelStore, Secrets, TenantSource},
     tenants::Tenant,
+    time::Timestamp,
 };
 use switchboard_testkit::{
     contracts::{
@@ -32,18 +40,39 @@ use crate::emulator;
 /// Longer than anything but a secret is believed.
 const LATER: Duration = Duration::from_secs(11);
 
-pub(crate) fn ids() -> Arc<dyn Ids> {
-    Arc::new(SeededIds::new(7))
+/// A clock that stands still, and on which waiting takes its time all the same: those who wait for each other must.
+struct Waiting(Arc<FixedClock>);
+
+impl Clock for Waiting {
+    fn now(&self) -> Timestamp {
+        self.0.now()
+    }
+
+    fn monotonic(&self) -> Duration {
+        self.0.monotonic()
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "the port itself, for the time of the emulator")]
+    fn sleep(&self, duration: Duration) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        Box::pin(tokio::time::sleep(duration))
+    }
 }
 
+/// The log as one more process has it open.
 pub(crate) fn audit(clients: &Clients, clock: &Arc<FixedClock>) -> DynamoAudit {
-    DynamoAudit::new(clients.clone(), Pepper::new([7; 32]).audit_key(), clock.clone(), ids())
+    static PROCESSES: AtomicU64 = AtomicU64::new(0);
+    let ids = SeededIds::new(PROCESSES.fetch_add(1, Ordering::Relaxed));
+    let key = Pepper::new([7; 32]).audit_key();
+    DynamoAudit::new(clients.clone(), key, Arc::new(Waiting(clock.clone())), Arc::new(ids))
 }
 
-/// Fresh tables, and adapters on them by `wrap` now and after each restart. Waiting takes no time.
+/// The tables that the adapters here have.
+const OURS: &[&str] = &["audit", "customers", "keys"];
+
+/// Fresh tables, and adapters on them by `wrap` now and after each restart.
 async fn fresh<T: 'static>(wrap: fn(Clients, Arc<FixedClock>) -> T) -> UnderTest<T> {
-    let clients = emulator::fresh().await;
-    let clock = Arc::new(FixedClock::auto());
+    let clients = emulator::with(OURS).await;
+    let clock = Arc::new(FixedClock::new());
     UnderTest::open(move || {
         let (clients, clock) = (clients.clone(), Arc::clone(&clock));
         async move { wrap(clients, clock) }
@@ -117,7 +146,7 @@ async fn a_key_that_another_process_revoked_is_refused_within_five_seconds() {
 async fn changes_by_several_processes_at_once_all_come_through() {
     const EACH: u8 = 8;
     let clients = emulator::fresh().await;
-    let clock = Arc::new(FixedClock::auto());
+    let clock = Arc::new(FixedClock::new());
     let stores: Vec<_> = (0..3).map(|_| keys(clients.clone(), clock.clone())).collect();
     let create = |n: u8, store: Arc<dyn KeyStore>| async move {
         for m in 0..EACH {
@@ -132,6 +161,17 @@ async fn changes_by_several_processes_at_once_all_come_through() {
     let verdict = stores[0].audit.verify().await.unwrap();
     assert!(matches!(verdict, Verdict::Whole { entries: 24, .. }), "{verdict:?}");
     assert_eq!(stores[0].keys.list_keys(&sample::scope("acme")).await.unwrap().len(), 24);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_is_no_successor_of_itself() {
+    let store = fresh(keys).await;
+    let (acme, key) = (sample::scope("acme"), sample::key("acme", 1));
+    store.keys.create_key(&acme, key.clone(), sample::act(Action::KeyCreate, 1)).await.unwrap();
+    let act = sample::act(Action::KeyRotate, 1);
+    let rotated = store.keys.rotate_key(&acme, &key.id, key.created_at, key.clone(), act).await;
+    assert_eq!(rotated.unwrap_err().kind(), ErrorKind::Conflict);
+    assert_eq!(store.keys.list_keys(&acme).await.unwrap(), [key]);
 }
 
 fn models(clients: Clients, _: Arc<FixedClock>) -> Arc<dyn ModelStore> {
@@ -149,7 +189,7 @@ async fn put(clients: &Clients, key: &str, bytes: impl Into<Vec<u8>>) {
 }
 
 async fn tenants(files: Vec<TenantFile>, name: fn(&TenantId) -> String) -> UnderTest<Arc<dyn TenantSource>> {
-    let clients = emulator::fresh().await;
+    let clients = emulator::with(&[]).await;
     for (id, bytes) in files {
         put(&clients, &name(&id), bytes).await;
     }
@@ -168,7 +208,7 @@ async fn tenant_source() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_changed_configuration_counts_and_a_broken_one_leaves_the_last_good_one() {
-    let (clients, clock) = (emulator::fresh().await, Arc::new(FixedClock::new()));
+    let (clients, clock) = (emulator::with(&[]).await, Arc::new(FixedClock::new()));
     let source = S3Tenants::new(clients.clone(), clock.clone());
     let (id, key): (TenantId, _) = (sample::parsed("acme"), "tenants/acme/config.json");
     let config = |name: &str| {
@@ -216,7 +256,7 @@ async fn a_changed_configuration_counts_and_a_broken_one_leaves_the_last_good_on
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_bucket_that_cannot_be_read_leaves_what_is_known() {
-    let (clients, clock) = (emulator::fresh().await, Arc::new(FixedClock::new()));
+    let (clients, clock) = (emulator::with(&[]).await, Arc::new(FixedClock::new()));
     let source = S3Tenants::new(clients.clone(), clock.clone());
     let (key, mut config) = ("tenants/acme/config.json", sample::tenant_json());
     config["tenant_id"] = "acme".into();
@@ -239,7 +279,7 @@ struct Kept {
 
 impl Kept {
     async fn new() -> Self {
-        let (clients, clock) = (emulator::fresh().await, Arc::new(FixedClock::new()));
+        let (clients, clock) = (emulator::with(&[]).await, Arc::new(FixedClock::new()));
         let secrets = Arc::new(ManagedSecrets::new(clients.clone(), clock.clone()));
         Self { clients, clock, secrets }
     }

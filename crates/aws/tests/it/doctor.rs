@@ -5,6 +5,7 @@ use aws_sdk_dynamodb::types::{
     TimeToLiveSpecification,
 };
 use aws_sdk_sqs::types::QueueAttributeName;
+use axum::{Router, http::StatusCode};
 use switchboard_aws::{
     Clients, Settings,
     doctor::{Finding, Severity, doctor},
@@ -156,4 +157,35 @@ async fn a_queue_without_its_rule_and_one_without_its_dead_letters() {
 async fn an_aws_that_does_not_answer_is_told_once() {
     let nobody = Settings { endpoint: Some("http://127.0.0.1:9/".parse().unwrap()), ..emulator::settings("nobody") };
     only(&examined(&Clients::new(&nobody).await).await, "AWS", "does not answer");
+}
+
+/// An AWS that answers each call with this code.
+async fn answering(code: &'static str) -> Vec<Finding> {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let endpoint = format!("http://{}/", listener.local_addr().unwrap());
+    let refusal =
+        (StatusCode::FORBIDDEN, [("x-amzn-errortype", code)], format!(r#"{{"__type":"{code}","message":"no"}}"#));
+    let api = Router::new().fallback(async move || refusal.clone());
+    let server = tokio::spawn(async move { axum::serve(listener, api).await });
+    let mut settings = emulator::settings("refused");
+    settings.names.jobs_queue = Some(format!("{endpoint}000000000000/refused-jobs").parse().unwrap());
+    settings.endpoint = Some(endpoint.parse().unwrap());
+    let findings = examined(&Clients::new(&settings).await).await;
+    server.abort();
+    findings
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn credentials_that_reach_nothing_and_such_that_are_none() {
+    let seen = told(&answering("AccessDeniedException").await);
+    for action in [
+        "dynamodb:DescribeTable",
+        "s3:ListBucket",
+        "secretsmanager:GetSecretValue",
+        "events:DescribeEventBus",
+        "sqs:GetQueueAttributes",
+    ] {
+        assert!(seen.iter().any(|finding| finding.contains(&format!("allow `{action}`"))), "{action}: {seen:#?}");
+    }
+    only(&answering("UnrecognizedClientException").await, "credentials", "does not accept");
 }

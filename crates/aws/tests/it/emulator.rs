@@ -16,11 +16,17 @@ const ENDPOINT: &str = "SWITCHBOARD_TEST_AWS_ENDPOINT";
 
 /// Clients of fresh, empty tables and a fresh bucket. Names differ from test to test, so that all share one emulator.
 pub(crate) async fn fresh() -> Clients {
+    let all: Vec<_> = TABLES.iter().map(|table| table.name).collect();
+    with(&all).await
+}
+
+/// The same with these tables alone: for suites that begin anew very often.
+pub(crate) async fn with(tables: &[&str]) -> Clients {
     static COUNT: AtomicU64 = AtomicU64::new(0);
     let number = COUNT.fetch_add(1, Ordering::Relaxed);
     let prefix = format!("t{}-{number}", std::process::id());
     let clients = Clients::new(&settings(&prefix)).await;
-    for table in TABLES {
+    for table in TABLES.iter().filter(|table| tables.contains(&table.name)) {
         create(&clients, table).await;
     }
     clients.s3.create_bucket().bucket(&clients.names.bucket).send().await.unwrap();

@@ -1,0 +1,127 @@
+//! Which metrics there are on CloudWatch, and what each is made from.
+
+use serde::Serialize;
+
+/// A metric of CloudWatch.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Metric {
+    /// Its name there.
+    pub name: &'static str,
+    /// Its unit there: one of CloudWatch's.
+    pub unit: &'static str,
+    /// What it tells.
+    pub what: &'static str,
+    /// The dimensions by which it is there a second time, split; without any it is always there.
+    pub dimensions: &'static [&'static str],
+    #[serde(skip)]
+    pub(super) source: Source,
+}
+
+/// What a metric is made from, by the names of Prometheus.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Source {
+    /// How much a counter has grown since the last flush; split by a label, under the metric's only dimension.
+    Sum { counter: &'static str, by: Option<&'static str> },
+    /// The values of a histogram.
+    Values(&'static str),
+    /// What a gauge was set to last.
+    Last(&'static str),
+    /// For each count of `among` a 1 when it is one of `of`, where the label has one of the values, else a 0: the average is the
+    /// share, over any time.
+    Share { of: &'static str, label: Option<(&'static str, &'static [&'static str])>, among: &'static str },
+}
+
+const fn sum(name: &'static str, what: &'static str, counter: &'static str) -> Metric {
+    Metric { name, unit: "Count", what, dimensions: &[], source: Source::Sum { counter, by: None } }
+}
+
+const fn values(name: &'static str, unit: &'static str, what: &'static str, histogram: &'static str) -> Metric {
+    Metric { name, unit, what, dimensions: &[], source: Source::Values(histogram) }
+}
+
+const fn last(name: &'static str, unit: &'static str, what: &'static str, gauge: &'static str) -> Metric {
+    Metric { name, unit, what, dimensions: &[], source: Source::Last(gauge) }
+}
+
+/// All metrics: the one table of CloudWatch's names and ours.
+pub const METRICS: &[Metric] = &[
+    sum("TicketsAccepted", "tickets that were taken in", "switchboard_tickets_accepted_total"),
+    sum("TicketsRefused", "tickets that were refused because too much waits", "switchboard_tickets_refused_total"),
+    Metric {
+        name: "TicketsProcessed",
+        unit: "Count",
+        what: "tickets that got their decision, and by what",
+        dimensions: &["DecidedBy"],
+        source: Source::Sum { counter: "switchboard_tickets_processed_total", by: Some("decided_by") },
+    },
+    values("ProcessingTime", "Seconds", "time that a decision took", "switchboard_processing_time_seconds"),
+    values(
+        "TimeToDecision",
+        "Seconds",
+        "time from taking a ticket in to its decision",
+        "switchboard_time_to_decision_seconds",
+    ),
+    values("ConfidenceScore", "None", "how sure a routing is, 0 to 1", "switchboard_confidence_score"),
+    Metric {
+        name: "ManualReviewRate",
+        unit: "None",
+        what: "share of the decisions that a person should look at",
+        dimensions: &[],
+        source: Source::Share {
+            of: "switchboard_manual_reviews_total",
+            label: None,
+            among: "switchboard_tickets_processed_total",
+        },
+    },
+    Metric {
+        name: "RoutingAccuracy",
+        unit: "None",
+        what: "share of the reviews that confirmed the decision",
+        dimensions: &[],
+        source: Source::Share {
+            of: "switchboard_reviews_total",
+            label: Some(("result", &["confirmed"])),
+            among: "switchboard_reviews_total",
+        },
+    },
+    Metric {
+        name: "ErrorRate",
+        unit: "None",
+        what: "share of the events whose work failed, for now or for good",
+        dimensions: &[],
+        source: Source::Share {
+            of: "switchboard_events_handled_total",
+            label: Some(("outcome", &["retried", "buried"])),
+            among: "switchboard_events_handled_total",
+        },
+    },
+    sum("TicketingSystemSyncs", "write-backs that the ticketing system took", "switchboard_syncs_total"),
+    sum(
+        "TicketingSystemSyncFailures",
+        "write-backs that failed, each try counted",
+        "switchboard_ticketing_system_sync_failures_total",
+    ),
+    Metric {
+        name: "ToolFailures",
+        unit: "Count",
+        what: "tools of the routing that failed, and which",
+        dimensions: &["Tool"],
+        source: Source::Sum { counter: "switchboard_tool_failures_total", by: Some("tool") },
+    },
+    values("RequestTime", "Seconds", "time that a request took", "switchboard_http_request_seconds"),
+    sum("RequestsRefused", "requests that met a limit", "switchboard_http_refused_total"),
+    last("QueueDepth", "Count", "events that wait", "switchboard_queue_waiting"),
+    last("QueueAge", "Seconds", "age of the event that waits longest", "switchboard_queue_oldest_seconds"),
+    last("DeadLetters", "Count", "events that nobody tries any more", "switchboard_dead_letters"),
+    last("EffectsUnknown", "Count", "effects whose outcome a person must find out", "switchboard_effects_unknown"),
+    sum("RingsFailed", "events whose workers were not woken", "switchboard_rings_failed_total"),
+];
+
+impl Source {
+    pub(super) fn reads(&self, name: &str) -> bool {
+        match self {
+            Self::Sum { counter: one, .. } | Self::Values(one) | Self::Last(one) => *one == name,
+            Self::Share { of, among, .. } => *of == name || *among == name,
+        }
+    }
+}
