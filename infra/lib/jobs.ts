@@ -108,7 +108,7 @@ export class Jobs extends Stack {
       filters: [
         lambda.FilterCriteria.filter({
           eventName: lambda.FilterRule.isEqual("INSERT"),
-          dynamodb: { NewImage: { event: { S: lambda.FilterRule.exists() } } },
+          dynamodb: { NewImage: { event: { S: lambda.FilterRule.exists() as unknown } } },
         }),
       ],
     });

@@ -1,6 +1,7 @@
 import { existsSync } from "node:fs";
 import { resolve } from "node:path";
 
+import { aws_logs as logs } from "aws-cdk-lib";
 import type { Node } from "constructs";
 
 /** What a deployment may choose, from `-c name=value` or the `context` of cdk.json. */
@@ -17,6 +18,8 @@ export interface Settings {
   readonly protect: boolean;
   /** Whether a new version gets its traffic by and by; needs the stack `delivery`. */
   readonly canary: boolean;
+  /** Whether alarms by rates are made, too; the emulator that the tests deploy to has no metric math. */
+  readonly rateAlarms: boolean;
   /** Minutes between two steps of ten per cent of the traffic. */
   readonly canaryMinutes: number;
   /** Most functions at the same time, by role. Below it they have their places for sure. */
@@ -28,9 +31,9 @@ export interface Settings {
   /** Seconds that a batch of messages may wait for more. */
   readonly batchSeconds: number;
   /** Days that the functions' logs are kept. */
-  readonly logDays: number;
+  readonly logDays: logs.RetentionDays;
   /** Days that logs of accesses are kept. */
-  readonly auditDays: number;
+  readonly auditDays: logs.RetentionDays;
   /** Dollars a day from which on there is a warning. */
   readonly dailyCost: number;
   /** Where warnings go. */
@@ -56,7 +59,7 @@ export function tags({ prefix }: Settings): Record<string, string> {
 }
 
 /** Days that CloudWatch can keep logs. */
-const RETENTIONS = [1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653];
+const RETENTIONS = Object.values(logs.RetentionDays).filter((days) => typeof days === "number" && days !== logs.RetentionDays.INFINITE);
 
 /** Reads the context; a mistake names the setting and what it may be. */
 export function settings(node: Node): Settings {
@@ -77,10 +80,11 @@ export function settings(node: Node): Settings {
     if (!Number.isInteger(value) || value < least || value > most) throw mistake(name, `a whole number from ${least} to ${most}`);
     return value;
   };
-  const days = (name: string, usual: number): number => {
-    const value = Number(given(name) ?? usual);
-    if (!RETENTIONS.includes(value)) throw mistake(name, `one of ${RETENTIONS.join(", ")}`);
-    return value;
+  const days = (name: string, usual: logs.RetentionDays): logs.RetentionDays => {
+    const value = given(name) ?? String(usual);
+    const found = RETENTIONS.find((known) => String(known) === value);
+    if (found === undefined) throw mistake(name, `one of ${RETENTIONS.join(", ")}`);
+    return found as logs.RetentionDays;
   };
   const url = (name: string): string | undefined => {
     const value = given(name);
@@ -96,6 +100,7 @@ export function settings(node: Node): Settings {
     front: choice("front", ["http", "rest"]),
     protect: choice("protect", ["true", "false"]) === "true",
     canary: choice("canary", ["true", "false"]) === "true",
+    rateAlarms: choice("rateAlarms", ["true", "false"]) === "true",
     canaryMinutes: number("canaryMinutes", 3, 1, 60),
     // The seeds': 100 for ingestion, 50 for routing (the models' rates), 20 for write-backs. One sweeper, so that no two train
     // the same model.
@@ -108,8 +113,8 @@ export function settings(node: Node): Settings {
     requestsPerSecond: number("requestsPerSecond", 1_000, 1, 10_000),
     requestsPerMonth: number("requestsPerMonth", 3_000_000, 1, 1_000_000_000),
     batchSeconds: number("batchSeconds", 0, 0, 300),
-    logDays: days("logDays", 7),
-    auditDays: days("auditDays", 90),
+    logDays: days("logDays", logs.RetentionDays.ONE_WEEK),
+    auditDays: days("auditDays", logs.RetentionDays.THREE_MONTHS),
     dailyCost: number("dailyCost", 350, 1, 1_000_000),
     alarmEmail: given("alarmEmail"),
     pagerDutyUrl: url("pagerDutyUrl"),

@@ -39,7 +39,8 @@ function main(): void {
       AWS_DEFAULT_REGION: region,
       CDK_DISABLE_LEGACY_EXPORT_WARNING: "1",
     };
-    const chosen = [`prefix=${prefix}`, `artifact=${resolve(artifact)}`, `architecture=${architecture()}`, "protect=false", "canary=false"];
+    const artifactOf = [`artifact=${resolve(artifact)}`, `architecture=${architecture()}`];
+    const chosen = [`prefix=${prefix}`, ...artifactOf, "protect=false", "canary=false", "rateAlarms=false"];
     const context = [...chosen, ...values.context].flatMap((choice) => ["-c", choice]);
     const output = join(folder, "cdk.out");
     const cdk = (...words: string[]): void => {
@@ -52,11 +53,18 @@ function main(): void {
     const stacks = STACKS;
     const outputs = join(folder, "outputs.json");
     cdk("bootstrap");
-    cdk("deploy", ...stacks.map((name) => `${prefix}-${name}`), "--require-approval", "never", "--outputs-file", outputs);
-    process.stdout.write(`${JSON.stringify(JSON.parse(readFileSync(outputs, "utf8")))}\n`);
+    cdk("deploy", ...stacks.map((name) => `${prefix}-${name}`), "--require-approval", "never", "--method", "direct", "--outputs-file", outputs);
+    process.stdout.write(`${JSON.stringify(named(outputs))}\n`);
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
+}
+
+/** The outputs that we have named: CDK makes others, for the other stacks. */
+function named(path: string): Record<string, Record<string, string>> {
+  const all = JSON.parse(readFileSync(path, "utf8")) as Record<string, Record<string, string>>;
+  const ours = (outputs: Record<string, string>) => Object.entries(outputs).filter(([name]) => !name.startsWith("ExportsOutput"));
+  return Object.fromEntries(Object.entries(all).map(([stack, outputs]) => [stack, Object.fromEntries(ours(outputs))]));
 }
 
 /** The emulator runs the artifact on this machine. */

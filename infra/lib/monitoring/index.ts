@@ -45,7 +45,7 @@ export class Monitoring extends Stack {
     }
 
     const watched = { settings, events, api };
-    const list = alarms(watched);
+    const list = alarms(watched).filter(({ metric }) => settings.rateAlarms || !(metric instanceof cloudwatch.MathExpression));
     for (const alarm of list) this.#alarm(settings, alarm);
     this.rollback = list.filter(({ rollsBack }) => rollsBack).map(({ name }) => `${settings.prefix}-${name}`);
     dashboard(this, watched);
