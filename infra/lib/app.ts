@@ -1,5 +1,4 @@
-import { type App, Tags, Validations } from "aws-cdk-lib";
-import { AwsSolutionsChecks } from "cdk-nag";
+import { type App, Tags } from "aws-cdk-lib";
 
 import { Api } from "./api.js";
 import { Delivery } from "./delivery.js";
@@ -31,6 +30,5 @@ export function switchboard(app: App): Stacks {
   const monitoring = new Monitoring(app, id("monitoring"), chosen, storage, events, api);
   const delivery = new Delivery(app, id("delivery"), chosen, storage, events, monitoring);
   for (const [name, value] of Object.entries(tags(chosen))) Tags.of(app).add(name, value);
-  Validations.of(app).addPlugins(new AwsSolutionsChecks(app, { verbose: true }));
   return { settings: chosen, storage, events, jobs, api, monitoring, delivery };
 }

@@ -107,8 +107,8 @@ export class Jobs extends Stack {
       // A decision or a review that asks for a write-back: others cost no call.
       filters: [
         lambda.FilterCriteria.filter({
-          eventName: lambda.FilterRule.isEqual("INSERT"),
-          dynamodb: { NewImage: { event: { S: lambda.FilterRule.exists() as unknown } } },
+          eventName: ["INSERT"],
+          dynamodb: { NewImage: { event: { S: [{ exists: true }] } } },
         }),
       ],
     });

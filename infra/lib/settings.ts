@@ -84,7 +84,7 @@ export function settings(node: Node): Settings {
     const value = given(name) ?? String(usual);
     const found = RETENTIONS.find((known) => String(known) === value);
     if (found === undefined) throw mistake(name, `one of ${RETENTIONS.join(", ")}`);
-    return found as logs.RetentionDays;
+    return found;
   };
   const url = (name: string): string | undefined => {
     const value = given(name);

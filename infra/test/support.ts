@@ -45,7 +45,7 @@ export function of(made: Made, type: string): Resource[] {
 /** Compares with `snapshots/{name}.json`, or writes it (`npm run test:update`). */
 export function snapshot(name: string, value: unknown): void {
   const path = resolve("snapshots", `${name}.json`);
-  const text = `${JSON.stringify(value, undefined, 1)}\n`;
+  const text = `${JSON.stringify(readable(value), undefined, 1)}\n`;
   if (process.env["SNAPSHOTS"] === "write") {
     mkdirSync(dirname(path), { recursive: true });
     writeFileSync(path, text);
@@ -53,4 +53,20 @@ export function snapshot(name: string, value: unknown): void {
   }
   const kept = JSON.parse(readFileSync(path, "utf8")) as unknown;
   assert.deepEqual(JSON.parse(text), kept, `${path} differs; if that is meant, write it with npm run test:update`);
+}
+
+/** The same with joined texts in one piece, `arn:${AWS::Partition}:sqs:…`, so that a change of a policy can be read. */
+function readable(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(readable);
+  if (typeof value !== "object" || value === null) return value;
+  const join = (value as { "Fn::Join"?: [string, unknown[]] })["Fn::Join"];
+  if (join !== undefined && Array.isArray(join[1])) return join[1].map(piece).join(join[0]);
+  return Object.fromEntries(Object.entries(value).map(([name, inner]) => [name, readable(inner)]));
+}
+
+function piece(part: unknown): string {
+  if (typeof part === "string") return part;
+  const [call, to] = Object.entries(part as Record<string, unknown>)[0] ?? ["", ""];
+  const name = Array.isArray(to) ? to.join(".") : typeof to === "string" ? to : JSON.stringify(to);
+  return call === "Ref" || call === "Fn::GetAtt" ? `\${${name}}` : `\${${call} ${name}}`;
 }
