@@ -22,7 +22,7 @@ export interface Made {
   readonly Resources: Readonly<Record<string, Resource>>;
 }
 
-const FILE = resolve("build/placeholder.zip");
+const FILE = resolve("dist/placeholder.zip");
 placeholder(FILE);
 
 /** The stacks with some choices, and the context of cdk.json. */

@@ -6,7 +6,7 @@ use crate::commands::{UsageError, no_arguments};
 use crate::process::run;
 use crate::project::Project;
 use crate::steps::{Step, run_all};
-use crate::{claim, contract, tidy, tools};
+use crate::{claim, contract, infra, tidy, tools};
 
 // Cheap checks first. All cargo steps take the whole workspace: a build for one package would choose other features
 // for the shared dependencies and compile them again.
@@ -16,6 +16,7 @@ const STEPS: &[Step] = &[
     Step { name: "lint", run: |project| run(&mut project.cargo("clippy --workspace --all-targets -- -D warnings")) },
     Step { name: "test", run: all_tests },
     Step { name: "contract", run: contract::check },
+    Step { name: "infra", run: infra::check },
     Step { name: "deny", run: deny },
 ];
 
@@ -26,7 +27,7 @@ const FAST_STEPS: &[Step] = &[
     Step { name: STEPS[3].name, run: fast_tests },
 ];
 
-/// `cargo xtask test`: everything, as CI runs it. `--fast` leaves out schemathesis and the check of licences and
+/// `cargo xtask test`: everything, as CI runs it. `--fast` leaves out schemathesis, the infrastructure and the check of licences and
 /// sources, and tells slow tests to return early.
 pub(crate) fn test(project: &Project, arguments: &[String]) -> Result<()> {
     let steps = match arguments {

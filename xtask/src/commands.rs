@@ -5,7 +5,7 @@ use std::fmt;
 use anyhow::Result;
 
 use crate::project::Project;
-use crate::{check, contract, product, tidy, tools};
+use crate::{check, contract, infra, product, tidy, tools};
 
 /// One `cargo xtask` command.
 pub(crate) struct Command {
@@ -46,6 +46,12 @@ pub(crate) const COMMANDS: &[Command] = &[
         arguments: "",
         summary: "try the server against its OpenAPI document (a step of test)",
         run: contract::contract,
+    },
+    Command {
+        name: "infra",
+        arguments: "[--update]",
+        summary: "check the infrastructure's code (a step of test); --update writes its snapshots",
+        run: infra::infra,
     },
     Command { name: "bench", arguments: "[ARGS…]", summary: "run the benchmarks", run: product::bench },
     Command {

@@ -10,6 +10,7 @@ mod check;
 mod claim;
 mod commands;
 mod contract;
+mod infra;
 mod process;
 mod product;
 mod project;

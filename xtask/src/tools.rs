@@ -13,6 +13,10 @@ use crate::project::Project;
 const CARGO_DENY_VERSION: &str = "0.20.2";
 /// schemathesis with its whole dependency tree, pinned by hash.
 const SCHEMATHESIS_REQUIREMENTS: &str = "xtask/schemathesis/requirements.txt";
+/// ministack likewise.
+const MINISTACK_REQUIREMENTS: &str = "xtask/ministack/requirements.txt";
+/// cfn-lint likewise.
+const CFN_LINT_REQUIREMENTS: &str = "infra/requirements.txt";
 
 /// `cargo xtask setup`: installs what the other commands would install when they need it.
 pub(crate) fn setup(project: &Project, arguments: &[String]) -> Result<()> {
@@ -20,6 +24,8 @@ pub(crate) fn setup(project: &Project, arguments: &[String]) -> Result<()> {
     let deny = cargo_deny(project)?;
     println!("cargo-deny {CARGO_DENY_VERSION}: {}", deny.display());
     println!("schemathesis: {}", schemathesis(project)?.display());
+    println!("ministack: {}", ministack(project)?.display());
+    println!("cfn-lint: {}", cfn_lint(project)?.display());
     Ok(())
 }
 
@@ -38,25 +44,40 @@ pub(crate) fn cargo_deny(project: &Project) -> Result<PathBuf> {
     Ok(program)
 }
 
-/// The path of schemathesis, which is installed first, into a Python environment of its own, if it is missing or of other
-/// versions than the requirements say.
+/// The path of schemathesis, which is installed first if it is missing.
 pub(crate) fn schemathesis(project: &Project) -> Result<PathBuf> {
-    let requirements = project.root.join(SCHEMATHESIS_REQUIREMENTS);
-    let wanted = fs::read_to_string(&requirements).with_context(|| format!("reading {SCHEMATHESIS_REQUIREMENTS}"))?;
-    let environment = project.cache.tools.join("schemathesis");
-    let (program, installed) = (environment.join("bin/schemathesis"), environment.join("requirements.txt"));
+    python_tool(project, "schemathesis", SCHEMATHESIS_REQUIREMENTS)
+}
+
+/// The path of ministack, the emulator of AWS, which is installed first if it is missing.
+pub(crate) fn ministack(project: &Project) -> Result<PathBuf> {
+    python_tool(project, "ministack", MINISTACK_REQUIREMENTS)
+}
+
+/// The path of cfn-lint, which is installed first if it is missing.
+pub(crate) fn cfn_lint(project: &Project) -> Result<PathBuf> {
+    python_tool(project, "cfn-lint", CFN_LINT_REQUIREMENTS)
+}
+
+/// The path of a Python program that is installed first, into a Python environment of its own, if it is missing or of other
+/// versions than the requirements say.
+fn python_tool(project: &Project, name: &str, requirements: &str) -> Result<PathBuf> {
+    let file = project.root.join(requirements);
+    let wanted = fs::read_to_string(&file).with_context(|| format!("reading {requirements}"))?;
+    let environment = project.cache.tools.join(name);
+    let (program, installed) = (environment.join("bin").join(name), environment.join("requirements.txt"));
     if fs::read_to_string(&installed).is_ok_and(|found| found == wanted) {
         return Ok(program);
     }
-    println!("installing schemathesis, once, which takes some seconds");
+    println!("installing {name}, once, which takes some seconds");
     let mut venv = project.command("python3");
     venv.args(["-m", "venv", "--clear"]).arg(&environment);
     process::run(&mut venv)
         .context("making a Python environment; it needs python3 3.11 or newer with its module venv")?;
     let mut install = project.command(environment.join("bin/python"));
     install.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--only-binary", ":all:"]);
-    install.args(["--require-hashes", "--no-deps", "--requirement"]).arg(&requirements);
-    process::run(&mut install).context("installing schemathesis from PyPI")?;
+    install.args(["--require-hashes", "--no-deps", "--requirement"]).arg(&file);
+    process::run(&mut install).with_context(|| format!("installing {name} from PyPI"))?;
     // Last, so that an installation that stopped half-way is done again.
     fs::write(&installed, wanted)?;
     Ok(program)
