@@ -119,7 +119,8 @@ export function settings(node: Node): Settings {
     alarmEmail: given("alarmEmail"),
     pagerDutyUrl: url("pagerDutyUrl"),
     slackHookUrl: url("slackHookUrl"),
-    log: given("log") ?? "info",
+    // The one line of each decision, which the dashboard counts by team and priority.
+    log: given("log") ?? "info,switchboard_core::jobs::work=debug",
     variables: variables(node.tryGetContext("variables")),
   };
 }

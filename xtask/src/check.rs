@@ -27,8 +27,8 @@ const FAST_STEPS: &[Step] = &[
     Step { name: STEPS[3].name, run: fast_tests },
 ];
 
-/// `cargo xtask test`: everything, as CI runs it. `--fast` leaves out schemathesis, the infrastructure and the check of licences and
-/// sources, and tells slow tests to return early.
+/// `cargo xtask test`: everything, as CI runs it. `--fast` leaves out schemathesis, the infrastructure's code and the check
+/// of licences and sources, and tells slow tests to return early.
 pub(crate) fn test(project: &Project, arguments: &[String]) -> Result<()> {
     let steps = match arguments {
         [] => STEPS,

@@ -60,7 +60,8 @@ fn all(project: &Project, update: bool) -> Result<()> {
     lint.current_dir(&folder).arg("--");
     for (name, choices) in VARIANTS {
         let output = format!("dist/cdk.out/{name}");
-        let mut synth = node(&["node_modules/aws-cdk/bin/cdk", "synth", "--quiet", "--no-notices", "--output", &output]);
+        let mut synth =
+            node(&["node_modules/aws-cdk/bin/cdk", "synth", "--quiet", "--no-notices", "--output", &output]);
         synth.args(["-c", "artifact=dist/placeholder.zip"]);
         synth.args(choices.iter().flat_map(|choice| ["-c", choice]));
         process::run(&mut synth)?;

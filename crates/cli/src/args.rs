@@ -1,4 +1,5 @@
 mod access;
+mod costs;
 mod effects;
 mod keeping;
 
@@ -6,6 +7,7 @@ use std::{net::SocketAddr, path::PathBuf};
 
 pub(crate) use access::{Admin, AuditLog, Keys};
 use clap::{Parser, Subcommand};
+pub(crate) use costs::Costs;
 pub(crate) use effects::{Effects, ResolutionArgs};
 use switchboard_core::{
     ids::{CategoryId, EventId, TeamId, TenantId, TicketId},
@@ -147,6 +149,8 @@ pub(crate) enum Command {
     /// Look at trained models, take one back, or install the embedding model.
     #[command(subcommand)]
     Models(Models),
+    /// Reckon what it costs to run.
+    Costs(Costs),
     /// Check data, settings, tenants and secrets, and say what to mend.
     Doctor,
     /// Print the OpenAPI document.

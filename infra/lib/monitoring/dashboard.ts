@@ -20,7 +20,7 @@ export function dashboard(scope: Construct, watched: Watched): cloudwatch.Dashbo
       title,
       view,
       width: WIDTH,
-      logGroupNames: [`/aws/lambda/${settings.prefix}-jobs`, `/aws/lambda/${settings.prefix}-stream`],
+      logGroupNames: [`/aws/lambda/${settings.prefix}-jobs`],
       queryLines: [`filter message = "ticket routed"`, `stats count(*) as tickets by ${field}`, "sort tickets desc"],
     });
   const lambdas = (title: string, name: string, statistic: string) =>

@@ -3,6 +3,7 @@
 mod access;
 mod audit;
 pub(crate) mod backup;
+mod costs;
 mod dlq;
 mod doctor;
 mod effects;
@@ -52,6 +53,7 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
             print!("{}", settings::DEFAULTS);
             return Ok(ExitCode::SUCCESS);
         }
+        Command::Costs(asked) => return costs::costs(&asked, global.json),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Args::command(), "switchboard", &mut std::io::stdout());
             return Ok(ExitCode::SUCCESS);
@@ -97,7 +99,9 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
             Command::Replay { which } => replay::replay(context, which, tenant_config.as_deref()).await,
             Command::Models(command) => models::run(context, command).await,
             Command::Doctor => doctor::doctor(context).await,
-            Command::Openapi | Command::Settings | Command::Completions { .. } => Ok(ExitCode::SUCCESS),
+            Command::Openapi | Command::Settings | Command::Costs(_) | Command::Completions { .. } => {
+                Ok(ExitCode::SUCCESS)
+            }
         }
     })
 }
