@@ -5,7 +5,7 @@ use std::fmt;
 use anyhow::Result;
 
 use crate::project::Project;
-use crate::{check, contract, emulator, fuzz, package, product, tidy, tools};
+use crate::{check, contract, emulator, fuzz, infra, package, product, tidy, tools};
 
 /// One `cargo xtask` command.
 pub(crate) struct Command {
@@ -64,6 +64,12 @@ pub(crate) const COMMANDS: &[Command] = &[
         arguments: "[TARGET] [--seconds N]",
         summary: "try the parsers of outside input, guided by coverage",
         run: fuzz::fuzz,
+    },
+    Command {
+        name: "infra",
+        arguments: "[--update]",
+        summary: "check the infrastructure's code (a step of test); --update writes its snapshots",
+        run: infra::infra,
     },
     Command { name: "bench", arguments: "[ARGS…]", summary: "run the benchmarks", run: product::bench },
     Command {

@@ -12,6 +12,7 @@ mod commands;
 mod contract;
 mod emulator;
 mod fuzz;
+mod infra;
 mod package;
 mod process;
 mod product;

@@ -15,6 +15,8 @@ const CARGO_DENY_VERSION: &str = "0.20.2";
 const SCHEMATHESIS_REQUIREMENTS: &str = "xtask/schemathesis/requirements.txt";
 /// ministack likewise.
 const MINISTACK_REQUIREMENTS: &str = "xtask/ministack/requirements.txt";
+/// cfn-lint likewise.
+const CFN_LINT_REQUIREMENTS: &str = "infra/requirements.txt";
 
 /// `cargo xtask setup`: installs what the other commands would install when they need it.
 pub(crate) fn setup(project: &Project, arguments: &[String]) -> Result<()> {
@@ -23,6 +25,7 @@ pub(crate) fn setup(project: &Project, arguments: &[String]) -> Result<()> {
     println!("cargo-deny {CARGO_DENY_VERSION}: {}", deny.display());
     println!("schemathesis: {}", schemathesis(project)?.display());
     println!("ministack: {}", ministack(project)?.display());
+    println!("cfn-lint: {}", cfn_lint(project)?.display());
     Ok(())
 }
 
@@ -49,6 +52,11 @@ pub(crate) fn schemathesis(project: &Project) -> Result<PathBuf> {
 /// The path of ministack, the emulator of AWS, which is installed first if it is missing.
 pub(crate) fn ministack(project: &Project) -> Result<PathBuf> {
     python_tool(project, "ministack", MINISTACK_REQUIREMENTS)
+}
+
+/// The path of cfn-lint, which is installed first if it is missing.
+pub(crate) fn cfn_lint(project: &Project) -> Result<PathBuf> {
+    python_tool(project, "cfn-lint", CFN_LINT_REQUIREMENTS)
 }
 
 /// The path of a Python program that is installed first, into a Python environment of its own, if it is missing or of other

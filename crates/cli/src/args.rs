@@ -1,5 +1,6 @@
 mod access;
 mod aws;
+mod costs;
 mod effects;
 mod keeping;
 
@@ -8,6 +9,7 @@ use std::{net::SocketAddr, path::PathBuf};
 pub(crate) use access::{Admin, AuditLog, Keys};
 pub(crate) use aws::Aws;
 use clap::{Parser, Subcommand};
+pub(crate) use costs::Costs;
 pub(crate) use effects::{Effects, ResolutionArgs};
 use switchboard_core::{
     ids::{CategoryId, EventId, TeamId, TenantId, TicketId},
@@ -155,6 +157,8 @@ pub(crate) enum Command {
     /// Look at trained models, take one back, or install the embedding model.
     #[command(subcommand)]
     Models(Models),
+    /// Reckon what it costs to run.
+    Costs(Costs),
     /// Check data, settings, tenants and secrets, and say what to mend.
     Doctor,
     /// Print the OpenAPI document.

@@ -8,11 +8,8 @@ use std::{
 
 use axum::{Json, Router, extract::State, routing::post};
 use serde_json::{Value, json};
-use switchboard_aws::{Bell, Clients, Doorbell, Hint, Names, Ring, Settings};
-use switchboard_core::{
-    ids::{CorrelationId, EventId},
-    ports::{Clock, Ids},
-};
+use switchboard_aws::{Bell, Clients, Doorbell, Message, Names, Ring, Settings};
+use switchboard_core::{event::EventDetail, untrusted::Untrusted};
 use switchboard_testkit::{
     sample,
     world::{FixedClock, SeededIds},
@@ -23,63 +20,84 @@ use crate::{
     infrastructure::{deployed, receive},
 };
 
-fn rings(count: u64) -> Vec<Ring> {
-    let (clock, ids) = (FixedClock::new(), SeededIds::new(7));
-    let now = clock.now();
-    let ring = |n| Ring {
-        tenant: sample::parsed("acme"),
-        event: EventId::from_ulid(ids.ulid(now)),
-        detail_type: "TicketReceived",
-        at: now,
-        correlation_id: CorrelationId::from_ulid(ids.ulid(now)),
-        token: (n % 2 == 0).then_some(n),
-        detail: json!({ "ticket_id": format!("T-{n}"), "description": "no dial tone" }).to_string(),
+/// Events that have just happened; every other one with a lease in advance.
+fn rings(count: u32) -> Vec<Ring> {
+    let (scope, ids) = (sample::scope("acme"), SeededIds::new(7));
+    let ring = |n| {
+        let event = sample::new_ticket(&scope, sample::ticket(n), &ids).event;
+        let token = n.is_multiple_of(2).then_some(u64::from(n) + 1);
+        Ring { tenant: event.tenant.clone(), id: event.id.clone(), token, event: Some(event) }
     };
     (0..count).map(ring).collect()
 }
 
-fn hint(ring: &Ring) -> Hint {
-    Hint { tenant: ring.tenant.clone(), event: ring.event.clone(), token: ring.token }
+fn again(rings: &[Ring]) -> Vec<Ring> {
+    rings.iter().map(|ring| Ring { token: None, event: None, ..ring.clone() }).collect()
+}
+
+async fn ring(bell: &Bell, rings: &[Ring], delay: Duration) {
+    bell.ring(rings, delay).await;
+    bell.flush().await;
 }
 
 fn events(bodies: &[String]) -> BTreeSet<String> {
-    bodies.iter().map(|body| Hint::in_message(body).unwrap().event.to_string()).collect()
+    bodies.iter().map(|body| Message::parse(body).unwrap().event.to_string()).collect()
 }
 
 fn of(rings: &[Ring]) -> BTreeSet<String> {
-    rings.iter().map(|ring| ring.event.to_string()).collect()
+    rings.iter().map(|ring| ring.id.to_string()).collect()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_due_comes_by_the_bus_with_its_detail_and_its_hint() {
+async fn what_has_happened_comes_by_the_bus_with_its_detail_and_its_lease() {
     let clients = deployed().await;
     let bell = Bell::new(clients.clone(), Arc::new(FixedClock::auto()));
     let rings = rings(23);
-    bell.ring(&rings, Duration::ZERO).await;
+    ring(&bell, &rings, Duration::ZERO).await;
     let bodies = receive(&clients, rings.len()).await;
     assert_eq!(events(&bodies), of(&rings));
     for body in &bodies {
-        let (found, message) = (Hint::in_message(body).unwrap(), serde_json::from_str::<Value>(body).unwrap());
-        let ring = rings.iter().find(|ring| ring.event == found.event).unwrap();
-        assert_eq!(found, hint(ring));
+        let (found, message) = (Message::parse(body).unwrap(), serde_json::from_str::<Value>(body).unwrap());
+        let ring = rings.iter().find(|ring| ring.id == found.event).unwrap();
+        let event = ring.event.as_ref().unwrap();
+        assert_eq!(found.tenant, ring.tenant);
+        assert_eq!(found.leased.as_ref().map(|(_, token)| *token), ring.token);
+        if let Some((leased, _)) = found.leased {
+            assert_eq!((leased.id, leased.detail.ticket_id()), (event.id.clone(), event.detail.ticket_id()));
+            assert_eq!(leased.correlation_id, event.correlation_id);
+            assert_eq!(leased.detail.detail_type(), event.detail.detail_type());
+        }
         assert_eq!(message["source"], "support.ticketing");
         assert_eq!(message["detail-type"], "TicketReceived");
-        assert_eq!(message["detail"]["description"], "no dial tone");
+        assert_eq!(message["detail"]["correlation_id"], json!(event.correlation_id));
+        assert_eq!(message["detail"]["ticket_id"], json!(event.detail.ticket_id()));
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_due_later_comes_by_the_queue_and_not_at_once() {
+async fn nothing_is_sent_before_the_flush() {
     let clients = deployed().await;
     let bell = Bell::new(clients.clone(), Arc::new(FixedClock::auto()));
-    let rings = rings(12);
-    let (now, later) = rings.split_at(11);
+    bell.ring(&rings(2), Duration::ZERO).await;
+    assert_eq!(receive(&clients, 1).await, [""; 0]);
+    bell.flush().await;
+    assert_eq!(receive(&clients, 2).await.len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_due_again_comes_by_the_queue_at_its_time() {
+    let clients = deployed().await;
+    let bell = Bell::new(clients.clone(), Arc::new(FixedClock::auto()));
+    let rings = again(&rings(13));
+    let (now, later) = rings.split_at(12);
     bell.ring(later, Duration::from_secs(900)).await;
     bell.ring(later, Duration::from_millis(900_001)).await;
-    bell.ring(now, Duration::from_millis(1)).await;
+    bell.ring(&now[..11], Duration::from_millis(1)).await;
+    ring(&bell, &now[11..], Duration::ZERO).await;
     let bodies = receive(&clients, rings.len()).await;
     assert_eq!(events(&bodies), of(now));
-    assert_eq!(Hint::in_message(&bodies[0]).unwrap().tenant, sample::parsed("acme"));
+    let first = Message::parse(&bodies[0]).unwrap();
+    assert_eq!((first.tenant, first.leased.is_none()), (sample::parsed("acme"), true));
     let url = clients.names.jobs_queue.as_ref().unwrap().as_str();
     let delayed = aws_sdk_sqs::types::QueueAttributeName::ApproximateNumberOfMessagesDelayed;
     let asked = clients.sqs.get_queue_attributes().queue_url(url).attribute_names(delayed.clone());
@@ -88,23 +106,26 @@ async fn what_is_due_later_comes_by_the_queue_and_not_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_large_detail_is_put_aside_and_a_malformed_one_keeps_no_other_back() {
+async fn a_large_detail_is_put_aside() {
     let clients = deployed().await;
     let bell = Bell::new(clients.clone(), Arc::new(FixedClock::auto()));
-    let mut rings = rings(3);
-    rings[0].detail = json!({ "ticket_id": "T-0", "description": "é".repeat(200_000) }).to_string();
-    rings[1].detail = "no JSON".to_owned();
-    bell.ring(&rings, Duration::ZERO).await;
-    let bodies = receive(&clients, 3).await;
-    assert_eq!(events(&bodies), of(&[rings[0].clone(), rings[2].clone()]));
-    let large = bodies.iter().find(|body| Hint::in_message(body) == Some(hint(&rings[0]))).unwrap();
+    let mut rings = rings(2);
+    let large = rings[0].event.as_mut().unwrap();
+    let EventDetail::TicketReceived(received) = &mut large.detail else { panic!("{large:?}") };
+    received.description = Untrusted::new("é".repeat(200_000));
+    let detail = large.detail_json();
+    ring(&bell, &rings, Duration::ZERO).await;
+    let bodies = receive(&clients, 2).await;
+    assert_eq!(events(&bodies), of(&rings));
+    let large = bodies.iter().find(|body| Message::parse(body).unwrap().event == rings[0].id).unwrap();
+    assert!(Message::parse(large).unwrap().leased.is_none(), "what is not all there is claimed and read");
     let large: Value = serde_json::from_str(large).unwrap();
-    assert_eq!(large["detail"]["ticket_id"], "T-0");
+    assert_eq!(large["detail"]["ticket_id"], json!(sample::ticket(0).id));
     assert_eq!(large["detail"]["description"], Value::Null);
     let place = &large["detail"]["detail_s3"];
     let object = clients.s3.get_object().bucket(place["bucket"].as_str().unwrap()).key(place["key"].as_str().unwrap());
     let aside = object.send().await.unwrap().body.collect().await.unwrap();
-    assert_eq!(aside.to_vec(), rings[0].detail.as_bytes());
+    assert_eq!(aside.to_vec(), detail.as_bytes());
 }
 
 /// EventBridge that refuses ticket `T-1` for good, `T-2` each time, and the first entry of all once; it counts the entries of its
@@ -147,10 +168,11 @@ async fn refused_entries_alone_are_tried_again_and_not_forever() {
     let names = Names { jobs_queue: None, ..emulator::settings("refusing").names };
     let settings = Settings { endpoint: Some(endpoint.parse().unwrap()), names, ..emulator::settings("refusing") };
     let bell = Bell::new(Clients::new(&settings).await, Arc::new(FixedClock::auto()));
-    bell.ring(&rings(10), Duration::ZERO).await;
+    ring(&bell, &rings(10), Duration::ZERO).await;
     // All; the one that was throttled once and the one that always is; the latter once more. What is not allowed is not asked
     // for again.
     assert_eq!(*bus.calls.lock().unwrap(), [10, 2, 1]);
-    bell.ring(&rings(3), Duration::from_secs(1)).await;
+    // Without a queue, the sweeper is left to find them.
+    ring(&bell, &again(&rings(3)), Duration::from_secs(1)).await;
     server.abort();
 }

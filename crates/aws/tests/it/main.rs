@@ -7,7 +7,7 @@ mod contracts;
 mod contracts_access;
 mod doctor;
 mod emulator;
-mod infrastructure;
 mod faults;
+mod infrastructure;
 mod store;
 mod tables;

@@ -124,7 +124,14 @@ async fn of_a_message_that_comes_twice_one_gets_the_lease() {
         leased.extend(claim.await.unwrap());
     }
     assert_eq!(leased.len(), 1);
-    assert!(bench.store.claim(&sample::scope("globex"), std::slice::from_ref(&event.id), limits::LEASE_TIME).await.unwrap().is_empty());
+    assert!(
+        bench
+            .store
+            .claim(&sample::scope("globex"), std::slice::from_ref(&event.id), limits::LEASE_TIME)
+            .await
+            .unwrap()
+            .is_empty()
+    );
     bench.store.complete(&leased[0].lease).await.unwrap();
     assert!(bench.claim(&event.id).await.is_none(), "what is done is not leased again");
 }
@@ -177,7 +184,8 @@ async fn a_lease_in_advance_can_be_prolonged_and_put_off() {
     bench.bell.rung();
     let wait = Duration::from_secs(4);
     bench.store.retry(&lease, bench.clock.now().plus(wait), "it failed").await.unwrap();
-    let rung: Vec<_> = bench.bell.rung().into_iter().map(|(ring, delay)| (ring.id, ring.event.is_some(), delay)).collect();
+    let rung: Vec<_> =
+        bench.bell.rung().into_iter().map(|(ring, delay)| (ring.id, ring.event.is_some(), delay)).collect();
     assert_eq!(rung, [(event.id.clone(), false, wait)]);
     assert!(bench.claim(&event.id).await.is_none(), "its time has not come");
     bench.clock.advance(wait);
@@ -204,7 +212,8 @@ async fn values_that_no_item_holds_are_kept_in_the_bucket() {
     assert_eq!(file.decision, Some(decision.clone()));
     let objects = bench.clients.s3.list_objects_v2().bucket(&bench.clients.names.bucket).send().await.unwrap();
     let keys: Vec<_> = objects.contents().iter().filter_map(|object| object.key()).collect();
-    let expected = [format!("bodies/acme/{}/record", event.id), format!("bodies/acme/{}/decision", decision.decision_id)];
+    let expected =
+        [format!("bodies/acme/{}/record", event.id), format!("bodies/acme/{}/decision", decision.decision_id)];
     assert_eq!(keys.len(), 2, "{keys:?}");
     assert!(expected.iter().all(|key| keys.contains(&key.as_str())), "{keys:?}");
 }
@@ -352,7 +361,8 @@ async fn a_conflict_is_tried_again_a_few_times() {
 /// Answers of the service repeat what was sent, and that is a customer's.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_failure_repeats_nothing_of_the_customer() {
-    const REFUSED: &str = r#"{"__type":"com.amazon.coral.validate#ValidationException","message":"Value 'my secret' is no value"}"#;
+    const REFUSED: &str =
+        r#"{"__type":"com.amazon.coral.validate#ValidationException","message":"Value 'my secret' is no value"}"#;
     let (clients, faults) = Faults::of(&emulator::fresh().await, "TransactWriteItems", REFUSED);
     let bench = Bench::on(clients, FixedClock::new());
     faults.next(1);

@@ -109,7 +109,8 @@ async fn decide(app: &App, tenant: &Tenant, leased: &Leased, received: &TicketRe
         count(&decision);
         let waited = decision.created_at.since(file.ticket.accepted_at);
         metrics::histogram!("switchboard_time_to_decision_seconds").record(waited.as_secs_f64());
-        tracing::debug!(ticket = %received.ticket_id, team = %decision.assigned_team, "ticket routed");
+        let (team, priority) = (&decision.assigned_team, decision.priority_level);
+        tracing::debug!(ticket = %received.ticket_id, %team, %priority, "ticket routed");
     }
     Ok(Outcome::Done)
 }

@@ -1,0 +1,82 @@
+import { aws_cloudwatch as cloudwatch, Duration } from "aws-cdk-lib";
+import type { Construct } from "constructs";
+
+import { ROLES } from "../settings.js";
+import { errorRate, serverErrorRate, type Watched } from "./alarms.js";
+import { own, percent, theirs } from "./metrics.js";
+
+const WIDTH = 8;
+
+/** What there is to see at a glance, tickets first. */
+export function dashboard(scope: Construct, watched: Watched): cloudwatch.Dashboard {
+  const { settings, events, api } = watched;
+  const [five, hour] = [Duration.minutes(5), Duration.hours(1)];
+  const metric = (name: string, statistic: string, period = five) => own(settings.prefix, name, statistic, period);
+  const graph = (title: string, ...left: cloudwatch.IMetric[]) => new cloudwatch.GraphWidget({ title, left, width: WIDTH });
+  const percentiles = (name: string) => ["p50", "p95", "p99"].map((statistic) => metric(name, statistic));
+  // Shares by team and priority are fields of the log lines and no dimensions: each dimension would cost by the month.
+  const shares = (title: string, field: string, view: cloudwatch.LogQueryVisualizationType) =>
+    new cloudwatch.LogQueryWidget({
+      title,
+      view,
+      width: WIDTH,
+      logGroupNames: [`/aws/lambda/${settings.prefix}-jobs`],
+      queryLines: [`filter message = "ticket routed"`, `stats count(*) as tickets by ${field}`, "sort tickets desc"],
+    });
+  const lambdas = (title: string, name: string, statistic: string) =>
+    graph(title, ...ROLES.map((role) => theirs("Lambda", name, { FunctionName: `${settings.prefix}-${role}` }, statistic, five)));
+  const confirmed = own(settings.prefix, "Reviews", "Sum", hour, { result: "confirmed" });
+
+  const board = new cloudwatch.Dashboard(scope, "Dashboard", {
+    dashboardName: settings.prefix,
+    defaultInterval: Duration.hours(24),
+  });
+  board.addWidgets(
+    graph("tickets", metric("TicketsAccepted", "Sum"), metric("TicketsProcessed", "Sum")),
+    graph("processing time, s", ...percentiles("ProcessingTime")),
+    graph("from acceptance to decision, s", ...percentiles("TimeToDecision")),
+  );
+  board.addWidgets(
+    graph("confidence", metric("ConfidenceScore", "Average"), metric("ConfidenceScore", "p10"), metric("ConfidenceScore", "p50")),
+    graph(
+      "people, %",
+      percent("asked for a person, %", { asked: metric("ManualReviews", "Sum", hour) }, metric("TicketsProcessed", "Sum", hour), 1, hour),
+      percent("routing accuracy by reviews, %", { confirmed }, metric("Reviews", "Sum", hour), 1, hour),
+    ),
+    graph("write-backs", metric("Syncs", "Sum"), metric("TicketingSystemSyncFailures", "Sum")),
+  );
+  board.addWidgets(
+    shares("teams", "team", cloudwatch.LogQueryVisualizationType.PIE),
+    shares("priorities", "priority", cloudwatch.LogQueryVisualizationType.BAR),
+    graph("failures, %", errorRate(settings, five), serverErrorRate(api, five)),
+  );
+  board.addWidgets(
+    graph(
+      "waiting",
+      metric("QueueWaiting", "Maximum"),
+      theirs("SQS", "ApproximateNumberOfMessagesVisible", { QueueName: events.jobs.queueName }, "Maximum", five),
+    ),
+    graph(
+      "dead letters",
+      metric("DeadLetters", "Maximum"),
+      ...Object.values(events.dead).map(({ queueName }) =>
+        theirs("SQS", "ApproximateNumberOfMessagesVisible", { QueueName: queueName }, "Maximum", five),
+      ),
+    ),
+    graph(
+      "cost of models a ticket, $",
+      new cloudwatch.MathExpression({
+        label: "dollars a ticket",
+        expression: "FILL(cost, 0) / tickets",
+        usingMetrics: { cost: metric("Cost", "Sum", hour), tickets: metric("TicketsProcessed", "Sum", hour) },
+        period: hour,
+      }),
+    ),
+  );
+  board.addWidgets(
+    lambdas("functions: at the same time", "ConcurrentExecutions", "Maximum"),
+    lambdas("functions: time, ms (p99)", "Duration", "p99"),
+    lambdas("functions: errors", "Errors", "Sum"),
+  );
+  return board;
+}

@@ -1,0 +1,85 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import type { Stacks } from "../lib/app.js";
+import { ROLES } from "../lib/settings.js";
+import { TABLES } from "../lib/tables.js";
+import { of, snapshot, stacks, template } from "./support.js";
+
+interface Statement {
+  readonly Sid?: string;
+  readonly Action: string | readonly string[];
+  readonly Resource: unknown;
+  readonly Condition?: unknown;
+}
+
+/** The statements of each role of a function, by the role; of the others, by the construct. */
+function policies(all: Stacks): Map<string, Statement[]> {
+  const found = new Map<string, Statement[]>();
+  for (const stack of [all.jobs, all.api, all.delivery]) {
+    for (const { Properties } of of(template(stack), "AWS::IAM::Policy")) {
+      const { PolicyDocument, Roles } = Properties as {
+        PolicyDocument: { Statement: Statement[] };
+        Roles: { Ref: string }[];
+      };
+      const owner = Roles.map(({ Ref }) => Ref.replace(/Role[0-9A-F]*$|[0-9A-F]{8}$/, "").toLowerCase()).join();
+      found.set(owner, [...(found.get(owner) ?? []), ...PolicyDocument.Statement]);
+    }
+  }
+  return found;
+}
+
+const POLICIES = policies(stacks());
+
+const list = <T>(one: T | readonly T[]): readonly T[] => (Array.isArray(one) ? (one as readonly T[]) : [one as T]);
+
+test("the policies are those that were looked at", () => {
+  assert.deepEqual([...POLICIES.keys()].sort(), ["caller", "deployer", ...ROLES].sort());
+  for (const [owner, statements] of POLICIES) snapshot(`policies/${owner}`, statements);
+});
+
+test("no role has a policy beside them", () => {
+  const all = stacks();
+  for (const stack of [all.jobs, all.api, all.delivery]) {
+    for (const { Properties } of of(template(stack), "AWS::IAM::Role")) {
+      assert.equal(Properties["ManagedPolicyArns"], undefined);
+      assert.equal(Properties["Policies"], undefined);
+    }
+  }
+});
+
+test("actions are named, and all resources are meant only where there are none to name", () => {
+  const withoutResources = ["xray:PutTelemetryRecords", "xray:PutTraceSegments", "cloudwatch:DescribeAlarms"];
+  for (const [owner, statements] of POLICIES) {
+    for (const { Action, Resource } of statements) {
+      const actions = list(Action);
+      for (const action of actions) assert.match(action, /^[a-z0-9]+:[A-Za-z]+$/, owner);
+      if (list(Resource).includes("*")) {
+        for (const action of actions) assert.ok(withoutResources.includes(action), `${owner}: ${action} on all resources`);
+      }
+    }
+  }
+});
+
+test("a function may only touch what it works with", () => {
+  const tables = (owner: string, action: string): string[] => {
+    const statements = POLICIES.get(owner) ?? [];
+    const granted = statements.filter(({ Action }) => list(Action).includes(action));
+    const text = JSON.stringify(granted.map(({ Resource }) => Resource));
+    return TABLES.map(({ name }) => name).filter((name) => text.includes(`:table/switchboard-${name}"`));
+  };
+  const all = TABLES.map(({ name }) => name);
+  assert.deepEqual(tables("http", "dynamodb:GetItem"), all);
+  assert.deepEqual(tables("jobs", "dynamodb:PutItem"), ["tickets", "events", "effects", "customers", "meta"]);
+  assert.deepEqual(tables("stream", "dynamodb:PutItem"), ["tickets", "events", "effects", "meta"]);
+  assert.deepEqual(tables("schedule", "dynamodb:PutItem"), ["examples", "audit"]);
+  for (const role of ROLES) {
+    assert.deepEqual(tables(role, "dynamodb:Scan"), []);
+    assert.deepEqual(tables(role, "dynamodb:DeleteItem"), []);
+  }
+  // Keys of callers: whoever can read them can try them, whoever can write them can make some.
+  for (const role of ["jobs", "stream", "schedule"]) {
+    assert.ok(!tables(role, "dynamodb:Query").includes("keys"), role);
+    assert.ok(!tables(role, "dynamodb:GetItem").includes("keys"), role);
+  }
+});
