@@ -138,12 +138,7 @@ pub(crate) async fn supersede(
 }
 
 /// What a burial makes of an effect: where an attempt has begun, nobody knows what came of it. `None` when it is settled.
-pub(crate) async fn bury(
-    store: &DynamoStore,
-    tenant: &TenantId,
-    id: &EffectId,
-    reason: &str,
-) -> Result<Option<Write>> {
+pub(crate) async fn bury(store: &DynamoStore, tenant: &TenantId, id: &EffectId, reason: &str) -> Result<Option<Write>> {
     let Some(item) = store.db.get("effects", effect_key(tenant, id)).await? else { return Ok(None) };
     let state: EffectState = item.parsed("state")?;
     let buried = match state {
@@ -204,9 +199,8 @@ impl EffectLedger for DynamoStore {
         let mut after_open = false;
         for _ in 0..TRIES {
             let write = Write::update("effects", effect_key(tenant, id));
-            let write = set_state(write, tenant, EffectState::Attempted)
-                .add("attempts", n(1))
-                .set("changed_at", millis(now));
+            let write =
+                set_state(write, tenant, EffectState::Attempted).add("attempts", n(1)).set("changed_at", millis(now));
             let from = if after_open {
                 [EffectState::Attempted, EffectState::Unknown]
             } else {

@@ -41,11 +41,8 @@ where
     };
     let code = error.code().unwrap_or("no code").to_owned();
     let explained = Error::new(kind, format!("{what} failed ({code})"));
-    let explained = if kind == ErrorKind::Throttled {
-        explained.with_retry(Retry::After(AFTER_THROTTLING))
-    } else {
-        explained
-    };
+    let explained =
+        if kind == ErrorKind::Throttled { explained.with_retry(Retry::After(AFTER_THROTTLING)) } else { explained };
     explained.caused_by(cause(&error))
 }
 

@@ -252,7 +252,8 @@ impl Db {
                 Ok(_) => return Ok(Ok(())),
                 Err(error) => error,
             };
-            let Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) = error.as_service_error() else {
+            let Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) = error.as_service_error()
+            else {
                 return Err(explain(what, error));
             };
             let mut in_the_way = false;

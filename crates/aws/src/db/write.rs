@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use aws_sdk_dynamodb::{
     error::SdkError,
     types::{
-        AttributeValue, ConditionCheck, Delete, Put, ReturnValuesOnConditionCheckFailure as Returned, TransactWriteItem,
-        Update,
+        AttributeValue, ConditionCheck, Delete, Put, ReturnValuesOnConditionCheckFailure as Returned,
+        TransactWriteItem, Update,
     },
 };
 use switchboard_core::error::{Error, ErrorKind, Result};

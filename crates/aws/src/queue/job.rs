@@ -241,7 +241,9 @@ pub(crate) fn lost() -> Error {
 impl Job {
     pub(crate) fn read(item: Item) -> Result<Self> {
         let state = match item.text("state") {
-            Some(word) => Some(State::ALL.iter().find(|state| state.word() == word).copied().ok_or_else(|| corrupt("state"))?),
+            Some(word) => {
+                Some(State::ALL.iter().find(|state| state.word() == word).copied().ok_or_else(|| corrupt("state"))?)
+            }
             None => None,
         };
         let nothing = Timestamp::from_millis(0);
@@ -318,10 +320,8 @@ impl Job {
     fn unchanged(&self) -> Result<Write> {
         let write = Write::update("events", event_key(&self.event));
         let turn = s(self.item.needed("turn")?);
-        Ok(write.when("#turn = :read_turn AND #token = :read_token", [
-            ("read_turn", turn),
-            ("read_token", n(self.token)),
-        ]))
+        Ok(write
+            .when("#turn = :read_turn AND #token = :read_token", [("read_turn", turn), ("read_token", n(self.token))]))
     }
 
     /// Leases it: the next token.
@@ -400,7 +400,8 @@ mod tests {
     #[test]
     fn turns_sort_as_they_are_to_be_taken_and_tell_what_they_say() {
         let at = Timestamp::from_millis(1_795_161_600_000);
-        let turns = [leased_turn(at, &event()), waiting_turn(at, &event()), due_turn(0, &event()), due_turn(2, &event())];
+        let turns =
+            [leased_turn(at, &event()), waiting_turn(at, &event()), due_turn(0, &event()), due_turn(2, &event())];
         assert!(turns.is_sorted());
         let places: Vec<_> = turns.iter().map(|turn| parse_turn(turn).unwrap()).collect();
         let at = at.as_millis();

@@ -300,7 +300,9 @@ async fn unfinished_of(store: &DynamoStore, tenant: TenantId, before: Timestamp)
         ("1#".to_owned(), format!("1#{:015}$", before.as_millis())),
         ("2#".to_owned(), format!("2#{last_id}")),
     ];
-    places.extend(Lane::ALL.iter().map(|lane| *lane as u8).map(|lane| (format!("3#{lane}#"), format!("3#{lane}#{last_id}"))));
+    places.extend(
+        Lane::ALL.iter().map(|lane| *lane as u8).map(|lane| (format!("3#{lane}#"), format!("3#{lane}#{last_id}"))),
+    );
     let mut rings = Vec::new();
     for (low, high) in places {
         let left = UNFINISHED_AT_ONCE.saturating_sub(rings.len());

@@ -44,8 +44,7 @@ pub(super) async fn bury(store: &DynamoStore, lease: &Lease, reason: &str) -> Re
     for _ in 0..TRIES {
         let now = store.now();
         let job = store.held(lease, now).await?;
-        let mut writes =
-            vec![job::bury(&job.tenant, lease, now, reason), let_go(&job.ticket_key, &lease.event)];
+        let mut writes = vec![job::bury(&job.tenant, lease, now, reason), let_go(&job.ticket_key, &lease.event)];
         writes.extend(consequences(store, &job, reason).await?);
         let Err(cancelled) = store.db.transact("burying an event", &writes).await? else {
             store.counted.add(&job.tenant, -1);

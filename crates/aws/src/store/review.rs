@@ -84,12 +84,10 @@ fn reviewed_head(tenant: &TenantId, new: &NewReview) -> Write {
             .remove(&["sync_receipt", "sync_error", "sync_changed_at"]);
     }
     match &new.replaces {
-        Some(replaced) => {
-            write.when("#routed = :yes AND #review_id = :replaced", [
-                ("yes", flag(true)),
-                ("replaced", s(replaced.as_str())),
-            ])
-        }
+        Some(replaced) => write.when(
+            "#routed = :yes AND #review_id = :replaced",
+            [("yes", flag(true)), ("replaced", s(replaced.as_str()))],
+        ),
         None => write.when("#routed = :yes AND attribute_not_exists(#review_id)", [("yes", flag(true))]),
     }
 }

@@ -101,11 +101,7 @@ async fn shares(store: &DynamoStore, tenant: &TenantId) -> Result<BTreeMap<Strin
 }
 
 /// The lines of a page, with what the customers wrote and why somebody should look.
-async fn items(
-    store: &DynamoStore,
-    tenant: &TenantId,
-    places: Vec<(Place, Line)>,
-) -> Result<Vec<WaitingReview>> {
+async fn items(store: &DynamoStore, tenant: &TenantId, places: Vec<(Place, Line)>) -> Result<Vec<WaitingReview>> {
     let mut keys = Vec::with_capacity(places.len() * 2);
     for (place, (_, decided_at)) in &places {
         keys.push(head::part(tenant, &place.ticket, head::RECORD));

@@ -46,8 +46,7 @@ impl Record<'_> {
         };
         let mut is_newest = !superseded;
         for _ in 0..TRIES {
-            let mut writes =
-                vec![self.settle(now), let_go(&ticket_key(self.tenant, self.ticket), &self.lease.event)];
+            let mut writes = vec![self.settle(now), let_go(&ticket_key(self.tenant, self.ticket), &self.lease.event)];
             let effect_at = writes.len();
             let effect_write = effect.write(self.receipt(), self.error());
             let has_effect = effect_write.is_some();

@@ -14,7 +14,7 @@ use switchboard_core::{
     ids::EventId,
     limits,
     ports::{
-        Accepted, Attempt, Clock, Decided, EffectLedger, EventQueue, Leased, NewTicket, SyncChange, TenantScope,
+        Accepted, Attempt, Clock, Decided, EffectLedger, EventQueue, Lane, Leased, NewTicket, SyncChange, TenantScope,
         TicketStore,
     },
     tickets::{SyncStatus, Ticket},
@@ -124,7 +124,14 @@ async fn of_a_message_that_comes_twice_one_gets_the_lease() {
         leased.extend(claim.await.unwrap());
     }
     assert_eq!(leased.len(), 1);
-    assert!(bench.store.claim(&sample::scope("globex"), std::slice::from_ref(&event.id), limits::LEASE_TIME).await.unwrap().is_empty());
+    assert!(
+        bench
+            .store
+            .claim(&sample::scope("globex"), std::slice::from_ref(&event.id), limits::LEASE_TIME)
+            .await
+            .unwrap()
+            .is_empty()
+    );
     bench.store.complete(&leased[0].lease).await.unwrap();
     assert!(bench.claim(&event.id).await.is_none(), "what is done is not leased again");
 }
@@ -177,7 +184,8 @@ async fn a_lease_in_advance_can_be_prolonged_and_put_off() {
     bench.bell.rung();
     let wait = Duration::from_secs(4);
     bench.store.retry(&lease, bench.clock.now().plus(wait), "it failed").await.unwrap();
-    let rung: Vec<_> = bench.bell.rung().into_iter().map(|(ring, delay)| (ring.id, ring.event.is_some(), delay)).collect();
+    let rung: Vec<_> =
+        bench.bell.rung().into_iter().map(|(ring, delay)| (ring.id, ring.event.is_some(), delay)).collect();
     assert_eq!(rung, [(event.id.clone(), false, wait)]);
     assert!(bench.claim(&event.id).await.is_none(), "its time has not come");
     bench.clock.advance(wait);
@@ -204,7 +212,8 @@ async fn values_that_no_item_holds_are_kept_in_the_bucket() {
     assert_eq!(file.decision, Some(decision.clone()));
     let objects = bench.clients.s3.list_objects_v2().bucket(&bench.clients.names.bucket).send().await.unwrap();
     let keys: Vec<_> = objects.contents().iter().filter_map(|object| object.key()).collect();
-    let expected = [format!("bodies/acme/{}/record", event.id), format!("bodies/acme/{}/decision", decision.decision_id)];
+    let expected =
+        [format!("bodies/acme/{}/record", event.id), format!("bodies/acme/{}/decision", decision.decision_id)];
     assert_eq!(keys.len(), 2, "{keys:?}");
     assert!(expected.iter().all(|key| keys.contains(&key.as_str())), "{keys:?}");
 }
@@ -352,7 +361,8 @@ async fn a_conflict_is_tried_again_a_few_times() {
 /// Answers of the service repeat what was sent, and that is a customer's.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_failure_repeats_nothing_of_the_customer() {
-    const REFUSED: &str = r#"{"__type":"com.amazon.coral.validate#ValidationException","message":"Value 'my secret' is no value"}"#;
+    const REFUSED: &str =
+        r#"{"__type":"com.amazon.coral.validate#ValidationException","message":"Value 'my secret' is no value"}"#;
     let (clients, faults) = Faults::of(&emulator::fresh().await, "TransactWriteItems", REFUSED);
     let bench = Bench::on(clients, FixedClock::new());
     faults.next(1);
@@ -381,4 +391,69 @@ async fn one_ticket_over_a_quota_or_repeated_holds_up_no_other() {
     let became: String = accepted.iter().map(kind).collect();
     assert_eq!(became, format!("{}r{}{}", "n".repeat(6), "n".repeat(44), "q".repeat(9)));
     assert_eq!(bench.bell.rung().len(), 51);
+}
+
+/// A queue that is longer than one look reads.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn in_a_long_queue_what_is_urgent_comes_first() {
+    let bench = Bench::new().await;
+    let in_lane = async |numbers: std::ops::Range<u32>, lane: Lane| {
+        let new = numbers.map(|n| NewTicket { lane, ..bench.new_ticket(bench.ticket(n)) });
+        let accepted = bench.store.accept(&bench.acme, new.collect()).await.unwrap();
+        assert!(accepted.iter().all(|accepted| matches!(accepted, Ok(Accepted::New))));
+    };
+    let lease = async || {
+        let leased = bench.store.lease(4, limits::LEASE_TIME).await.unwrap();
+        let ids = leased.iter().map(|leased| leased.event.detail.ticket_id().to_string()).collect::<Vec<_>>();
+        (leased, ids)
+    };
+    in_lane(0..1_000, Lane::Bulk).await;
+    in_lane(2_000..2_005, Lane::Ordinary).await;
+    in_lane(3_000..3_003, Lane::Urgent).await;
+    let (leased, ids) = lease().await;
+    assert_eq!(ids, ["T-3000", "T-3001", "T-3002", "T-2000"]);
+    let at = bench.clock.now().plus(Duration::from_secs(5));
+    bench.store.retry(&leased[1].lease, at, "it failed").await.unwrap();
+    bench.clock.advance(Duration::from_secs(5));
+    assert_eq!(lease().await.1, ["T-3001", "T-2001", "T-2002", "T-2003"]);
+    assert_eq!(lease().await.1, ["T-2004", "T-0", "T-1", "T-2"]);
+    assert_eq!(bench.waiting().await, (997, 11));
+    bench.clock.advance(limits::LEASE_TIME);
+    assert_eq!(lease().await.1, ["T-3000", "T-3001", "T-3002", "T-2000"], "their leases have ended");
+    let backlog = bench.store.backlog(&bench.acme).await.unwrap();
+    assert_eq!((backlog.tenant, backlog.all), (1_008, 1_008));
+}
+
+/// Two processes, each with a store of its own.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_two_processes_one_gets_each_event() {
+    let bench = Bench::new().await;
+    let new = (0..150).map(|n| bench.new_ticket(bench.ticket(n)));
+    bench.store.accept(&bench.acme, new.collect()).await.unwrap();
+    let workers: Vec<_> = (0..3)
+        .map(|_| {
+            let store = open(&bench.clients, &bench.clock);
+            tokio::spawn(async move {
+                let mut mine = Vec::new();
+                loop {
+                    let leased = store.lease(10, limits::LEASE_TIME).await.unwrap();
+                    if leased.is_empty() {
+                        return mine;
+                    }
+                    for leased in leased {
+                        store.complete(&leased.lease).await.unwrap();
+                        mine.push(leased.event.id);
+                    }
+                }
+            })
+        })
+        .collect();
+    let mut all = Vec::new();
+    for worker in workers {
+        all.extend(worker.await.unwrap());
+    }
+    all.sort();
+    assert!(all.windows(2).all(|pair| pair[0] < pair[1]), "an event was leased twice");
+    assert_eq!(all.len(), 150);
+    assert_eq!(bench.waiting().await, (0, 0));
 }
