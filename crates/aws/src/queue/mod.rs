@@ -8,6 +8,7 @@ mod letters;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures_util::{StreamExt, TryStreamExt, stream};
 use switchboard_core::{
     error::{ErrorKind, Result},
     event::Event,
@@ -16,10 +17,15 @@ use switchboard_core::{
     time::Timestamp,
 };
 
+pub use lease::UNFINISHED_AT_ONCE;
+
 pub(crate) use counted::Counted;
 pub(crate) use job::{Job, State, bury, complete, is_held, let_go, lost, publish, put_off, ticket_key, ttl};
 
 use crate::{DynamoStore, db::Write, doorbell::Ring};
+
+/// Leases that are given back at the same time.
+const RELEASED_AT_ONCE: usize = 16;
 
 #[async_trait]
 impl EventQueue for DynamoStore {
@@ -56,22 +62,9 @@ impl EventQueue for DynamoStore {
     }
 
     async fn release(&self, leases: &[Lease]) -> Result<()> {
-        let mut again: Vec<(TenantId, EventId)> = Vec::new();
-        for lease in leases {
-            let now = self.now();
-            let released = match self.held(lease, now).await {
-                Ok(job) => self.settle(&job.release(lease, now)).await.map(|()| job),
-                Err(error) => Err(error),
-            };
-            match released {
-                Ok(job) => again.push((job.tenant, job.event)),
-                // Somebody else has it, which is all that giving it back wants.
-                Err(error) if error.kind() == ErrorKind::LeaseLost => {}
-                Err(error) => return Err(error),
-            }
-        }
-        let rings = again.into_iter().map(|(tenant, event)| Ring::again(tenant, event));
-        self.wake(rings.collect(), Duration::ZERO).await;
+        let released = stream::iter(leases.to_vec()).map(|lease| async move { self.release_one(&lease).await });
+        let released: Vec<Option<Ring>> = released.buffer_unordered(RELEASED_AT_ONCE).try_collect().await?;
+        self.wake(released.into_iter().flatten().collect(), Duration::ZERO).await;
         Ok(())
     }
 
@@ -148,6 +141,20 @@ impl DynamoStore {
         Ok(job)
     }
 
+    /// `None` when somebody else has it, which is all that giving it back wants.
+    async fn release_one(&self, lease: &Lease) -> Result<Option<Ring>> {
+        let now = self.now();
+        let released = match self.held(lease, now).await {
+            Ok(job) => self.settle(&job.release(lease, now)).await.map(|()| job),
+            Err(error) => Err(error),
+        };
+        match released {
+            Ok(job) => Ok(Some(Ring::again(job.tenant, job.event))),
+            Err(error) if error.kind() == ErrorKind::LeaseLost => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Writes under a lease; what fails, fails because it is lost.
     async fn settle(&self, writes: &[Write]) -> Result<()> {
         self.db.transact("settling a lease", writes).await?.map_err(|_| lost())
@@ -168,5 +175,3 @@ impl DynamoStore {
         self.wake(rings.collect(), Duration::ZERO).await;
     }
 }
-
-pub use lease::UNFINISHED_AT_ONCE;

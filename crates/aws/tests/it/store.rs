@@ -14,7 +14,7 @@ use switchboard_core::{
     ids::EventId,
     limits,
     ports::{
-        Accepted, Attempt, Clock, Decided, EffectLedger, EventQueue, Leased, NewTicket, SyncChange, TenantScope,
+        Accepted, Attempt, Clock, Decided, EffectLedger, EventQueue, Lane, Leased, NewTicket, SyncChange, TenantScope,
         TicketStore,
     },
     tickets::{SyncStatus, Ticket},
@@ -391,4 +391,69 @@ async fn one_ticket_over_a_quota_or_repeated_holds_up_no_other() {
     let became: String = accepted.iter().map(kind).collect();
     assert_eq!(became, format!("{}r{}{}", "n".repeat(6), "n".repeat(44), "q".repeat(9)));
     assert_eq!(bench.bell.rung().len(), 51);
+}
+
+/// A queue that is longer than one look reads.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn in_a_long_queue_what_is_urgent_comes_first() {
+    let bench = Bench::new().await;
+    let in_lane = async |numbers: std::ops::Range<u32>, lane: Lane| {
+        let new = numbers.map(|n| NewTicket { lane, ..bench.new_ticket(bench.ticket(n)) });
+        let accepted = bench.store.accept(&bench.acme, new.collect()).await.unwrap();
+        assert!(accepted.iter().all(|accepted| matches!(accepted, Ok(Accepted::New))));
+    };
+    let lease = async || {
+        let leased = bench.store.lease(4, limits::LEASE_TIME).await.unwrap();
+        let ids = leased.iter().map(|leased| leased.event.detail.ticket_id().to_string()).collect::<Vec<_>>();
+        (leased, ids)
+    };
+    in_lane(0..1_000, Lane::Bulk).await;
+    in_lane(2_000..2_005, Lane::Ordinary).await;
+    in_lane(3_000..3_003, Lane::Urgent).await;
+    let (leased, ids) = lease().await;
+    assert_eq!(ids, ["T-3000", "T-3001", "T-3002", "T-2000"]);
+    let at = bench.clock.now().plus(Duration::from_secs(5));
+    bench.store.retry(&leased[1].lease, at, "it failed").await.unwrap();
+    bench.clock.advance(Duration::from_secs(5));
+    assert_eq!(lease().await.1, ["T-3001", "T-2001", "T-2002", "T-2003"]);
+    assert_eq!(lease().await.1, ["T-2004", "T-0", "T-1", "T-2"]);
+    assert_eq!(bench.waiting().await, (997, 11));
+    bench.clock.advance(limits::LEASE_TIME);
+    assert_eq!(lease().await.1, ["T-3000", "T-3001", "T-3002", "T-2000"], "their leases have ended");
+    let backlog = bench.store.backlog(&bench.acme).await.unwrap();
+    assert_eq!((backlog.tenant, backlog.all), (1_008, 1_008));
+}
+
+/// Two processes, each with a store of its own.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_two_processes_one_gets_each_event() {
+    let bench = Bench::new().await;
+    let new = (0..150).map(|n| bench.new_ticket(bench.ticket(n)));
+    bench.store.accept(&bench.acme, new.collect()).await.unwrap();
+    let workers: Vec<_> = (0..3)
+        .map(|_| {
+            let store = open(&bench.clients, &bench.clock);
+            tokio::spawn(async move {
+                let mut mine = Vec::new();
+                loop {
+                    let leased = store.lease(10, limits::LEASE_TIME).await.unwrap();
+                    if leased.is_empty() {
+                        return mine;
+                    }
+                    for leased in leased {
+                        store.complete(&leased.lease).await.unwrap();
+                        mine.push(leased.event.id);
+                    }
+                }
+            })
+        })
+        .collect();
+    let mut all = Vec::new();
+    for worker in workers {
+        all.extend(worker.await.unwrap());
+    }
+    all.sort();
+    assert!(all.windows(2).all(|pair| pair[0] < pair[1]), "an event was leased twice");
+    assert_eq!(all.len(), 150);
+    assert_eq!(bench.waiting().await, (0, 0));
 }

@@ -18,7 +18,7 @@ use crate::{
 pub struct Lease {
     /// The event leased.
     pub event: EventId,
-    /// Grows with every lease of the queue.
+    /// Grows with every lease of the event.
     pub token: u64,
 }
 
@@ -107,8 +107,8 @@ pub struct EventFilter {
 /// The durable queue of events that make work. Delivery is at least once; the order is not promised.
 ///
 /// An event gets into the queue by the same write that stored the change it tells of (see
-/// [`crate::ports::TicketStore`]). A lease ends with its time, or at once when the process that held it is gone; its event
-/// is then leased to somebody else and counts as interrupted, not as failed.
+/// [`crate::ports::TicketStore`]). A lease ends with its time, or, where one process alone holds the data, at once when that
+/// process is gone; its event is then leased to somebody else and counts as interrupted, not as failed.
 #[async_trait]
 pub trait EventQueue: Send + Sync {
     /// Leases up to `max` due events for `time`, never two of one ticket at the same time: an effect that is on its way
@@ -130,7 +130,7 @@ pub trait EventQueue: Send + Sync {
     async fn complete(&self, lease: &Lease) -> Result<()>;
 
     /// Ends a lease: the work failed and is due again at `at`. Counts as an own failure. A jump of the wall clock while it
-    /// waits neither hastens nor delays it, as long as the process lives.
+    /// waits neither hastens nor delays it, as long as the process lives and is alone with the data.
     async fn retry(&self, lease: &Lease, at: Timestamp, error: &str) -> Result<()>;
 
     /// Ends a lease: nothing was tried, because something that is needed is away. The event is due again at `at`, and

@@ -263,10 +263,9 @@ pub enum SyncChange {
 }
 
 /// Tickets with their decisions. Each method that changes something is one write: the change, the event that it causes and
-/// the end of the lease under which it was made are stored together or not at all. Where the queue is another system
-/// (AWS), the lease ends after the write, and a repeated delivery meets `Already`.
+/// the end of the lease under which it was made are stored together or not at all.
 ///
-/// What one call has acknowledged, every later call sees.
+/// What one call has acknowledged, every later call sees; on AWS, lists, histories and the review queue follow after a moment.
 #[async_trait]
 pub trait TicketStore: Send + Sync {
     /// Stores tickets with their events, durably, before it returns; a result for each, in order. A ticket that is there

@@ -159,6 +159,7 @@ impl Suite {
         }
     }
 
+    #[expect(clippy::print_stdout, reason = "a test's own output is where it says what it has not looked at")]
     fn finish(self) {
         let (port, run, broken) = (self.port, self.run, self.broken.len());
         if !self.skipped.is_empty() {
