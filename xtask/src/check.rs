@@ -7,19 +7,23 @@ use crate::emulator::Emulator;
 use crate::process::run;
 use crate::project::Project;
 use crate::steps::{Step, run_all};
-use crate::{claim, contract, infra, tidy, tools};
+use crate::{claim, contract, infra, package, tidy, tools};
 
 // Cheap checks first. All cargo steps take the whole workspace: a build for one package would choose other features
 // for the shared dependencies and compile them again.
 const STEPS: &[Step] = &[
     Step { name: "tidy", run: tidy::check },
     Step { name: "format", run: |project| run(&mut project.cargo("fmt --all --check")) },
-    Step { name: "lint", run: |project| run(&mut project.cargo("clippy --workspace --all-targets -- -D warnings")) },
+    Step { name: "lint", run: lint },
     Step { name: "test", run: all_tests },
     Step { name: "contract", run: contract::check },
     Step { name: "infra", run: infra::check },
     Step { name: "deny", run: deny },
 ];
+
+fn lint(project: &Project) -> Result<()> {
+    run(&mut project.cargo("clippy --workspace --all-targets --features switchboard/aws -- -D warnings"))
+}
 
 const FAST_STEPS: &[Step] = &[
     Step { name: STEPS[0].name, run: STEPS[0].run },
@@ -58,8 +62,11 @@ const SEEDS: &str = "2000";
 
 fn all_tests(project: &Project) -> Result<()> {
     let emulator = Emulator::start(project)?;
-    let mut tests = project.cargo("test --workspace");
-    tests.envs(emulator.variables());
+    let (artifact, outputs) = (emulator.folder().join("lambda.zip"), emulator.folder().join("outputs.json"));
+    package::package_for_tests(project, &artifact)?;
+    infra::deploy(project, &emulator, &artifact, &outputs)?;
+    let mut tests = project.cargo("test --workspace --features switchboard/aws");
+    tests.envs(emulator.variables()).env("SWITCHBOARD_TEST_AWS_OUTPUTS", &outputs);
     if std::env::var_os("SWITCHBOARD_TEST_SEEDS").is_none() {
         tests.env("SWITCHBOARD_TEST_SEEDS", SEEDS);
     }

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::Duration;
@@ -73,12 +73,19 @@ impl Emulator {
     }
 
     /// What leads the tests to it. The credentials are of no account anywhere.
-    pub(crate) fn variables(&self) -> [(&'static str, String); 3] {
+    pub(crate) fn variables(&self) -> [(&'static str, String); 4] {
         [
+            // Nobody asks the machine's own cloud for credentials.
+            ("AWS_EC2_METADATA_DISABLED", "true".to_owned()),
             ("SWITCHBOARD_TEST_AWS_ENDPOINT", self.endpoint()),
             ("AWS_ACCESS_KEY_ID", "test".to_owned()),
             ("AWS_SECRET_ACCESS_KEY", "test".to_owned()),
         ]
+    }
+
+    /// A folder that goes with it.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
     }
 
     fn log(&self) -> String {

@@ -10,6 +10,7 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::claim;
 use crate::commands::no_arguments;
+use crate::emulator::Emulator;
 use crate::process;
 use crate::project::Project;
 use crate::tools;
@@ -38,6 +39,19 @@ pub(crate) fn infra(project: &Project, arguments: &[String]) -> Result<()> {
 /// Checks everything about the infrastructure that can be checked without an account.
 pub(crate) fn check(project: &Project) -> Result<()> {
     all(project, false)
+}
+
+/// Deploys the stacks to an emulator with `artifact`, as they are deployed to AWS, and writes their outputs to `outputs` as JSON.
+pub(crate) fn deploy(project: &Project, emulator: &Emulator, artifact: &Path, outputs: &Path) -> Result<()> {
+    let folder = packages(project)?;
+    process::run(project.command("node").current_dir(&folder).args(["node_modules/typescript/bin/tsc", "-p", "."]))?;
+    let mut deploy = project.command("node");
+    deploy.current_dir(&folder).envs(emulator.variables()).arg("dist/scripts/deploy-local.js");
+    deploy.args(["--endpoint", &emulator.endpoint(), "--artifact"]).arg(artifact);
+    // The tests' desks are on this machine.
+    deploy.args(["-c", r#"variables={"SWITCHBOARD_OUTBOUND__ALLOW_HOSTS":"127.0.0.1"}"#]);
+    let told = process::output(&mut deploy).context("deploying to the emulator")?;
+    fs::write(outputs, told).with_context(|| format!("writing {}", outputs.display()))
 }
 
 fn all(project: &Project, update: bool) -> Result<()> {

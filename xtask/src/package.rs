@@ -27,26 +27,33 @@ pub(crate) fn package_lambda(project: &Project, arguments: &[String]) -> Result<
 }
 
 /// Builds the program as it is shipped, checks that the runtime can start it, and zips it.
-pub(crate) fn package(project: &Project) -> Result<PathBuf> {
+fn package(project: &Project) -> Result<PathBuf> {
     process::run(&mut project.cargo("build --profile lambda --package switchboard-lambda"))?;
-    zip(project, &project.cache.target.join("lambda/bootstrap"))
-}
-
-fn zip(project: &Project, program: &Path) -> Result<PathBuf> {
-    check_glibc(&fs::read(program).with_context(|| format!("reading {}", program.display()))?)?;
-    let artifact = project.root.join(ARTIFACT);
-    let folder = artifact.parent().context("the artifact has a folder")?;
-    fs::create_dir_all(folder)?;
-    let mut zip = project.command("python3");
-    // From Python, because it is there and keeps the right to execute; a crate would make every command wait for it.
-    zip.args(["-m", "zipfile", "-c"]).arg(&artifact).arg("bootstrap");
-    zip.current_dir(program.parent().context("the program has a folder")?);
-    process::run(&mut zip)?;
+    let (program, artifact) = (project.cache.target.join("lambda/bootstrap"), project.root.join(ARTIFACT));
+    check_glibc(&fs::read(&program).with_context(|| format!("reading {}", program.display()))?)?;
+    zip(project, &program, &artifact)?;
     let size = fs::metadata(&artifact)?.len();
     if size > LARGEST {
         bail!("{ARTIFACT} has {size} bytes, over {LARGEST}: look at what was linked in");
     }
     Ok(artifact)
+}
+
+/// The program of the development profile, for an emulator on this machine.
+pub(crate) fn package_for_tests(project: &Project, artifact: &Path) -> Result<()> {
+    // The whole workspace is named so that the dependencies are the ones `test` builds.
+    process::run(&mut project.cargo("build --workspace --bin bootstrap"))?;
+    zip(project, &project.cache.target.join("debug/bootstrap"), artifact)
+}
+
+fn zip(project: &Project, program: &Path, artifact: &Path) -> Result<()> {
+    let folder = artifact.parent().context("the artifact has a folder")?;
+    fs::create_dir_all(folder)?;
+    let mut zip = project.command("python3");
+    // From Python, because it is there and keeps the right to execute; a crate would make every command wait for it.
+    zip.args(["-m", "zipfile", "-c"]).arg(artifact).arg("bootstrap");
+    zip.current_dir(program.parent().context("the program has a folder")?);
+    process::run(&mut zip)
 }
 
 /// A program that asks for a newer C library than the runtime's starts nowhere.

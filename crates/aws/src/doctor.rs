@@ -252,7 +252,7 @@ impl Report {
                 "make it anew, with projection ALL",
             );
         }
-        if known.index_status != Some(IndexStatus::Active) {
+        if known.index_status.as_ref().is_some_and(|status| *status != IndexStatus::Active) {
             let missing = format!("index `{name}` is not ready, so lists are not whole");
             self.problem(subject, missing, "wait until it is, and look again");
         }

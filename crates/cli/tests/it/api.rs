@@ -3,7 +3,7 @@
 use std::{sync::Once, time::Duration};
 
 use reqwest::{
-    Client, Method, RequestBuilder,
+    Client, ClientBuilder, Method, RequestBuilder,
     header::{CONTENT_TYPE, HeaderMap},
 };
 use serde_json::Value;
@@ -29,12 +29,16 @@ pub(crate) struct Answer {
 }
 
 /// A plain client without proxies and root certificates.
-#[allow(clippy::disallowed_methods, reason = "the other side of our own server")]
 pub(crate) fn client() -> Client {
+    plain().build().unwrap()
+}
+
+#[allow(clippy::disallowed_methods, reason = "the other side of our own server")]
+fn plain() -> ClientBuilder {
     PROVIDER.call_once(|| {
         let _ = rustls::crypto::ring::default_provider().install_default();
     });
-    Client::builder().no_proxy().tls_certs_only([]).timeout(Duration::from_secs(60)).build().unwrap()
+    Client::builder().no_proxy().tls_certs_only([]).timeout(Duration::from_secs(60))
 }
 
 impl Api {
@@ -44,11 +48,8 @@ impl Api {
 
     /// The server at `address` under the name `host`, which need not resolve.
     #[cfg(feature = "aws")]
-    #[allow(clippy::disallowed_methods, reason = "the other side of our own server")]
     pub(crate) fn at(host: &str, address: std::net::SocketAddr, key: &str) -> Self {
-        let port = address.port();
-        let http =
-            Client::builder().no_proxy().resolve(host, address).timeout(Duration::from_secs(60)).build().unwrap();
+        let (http, port) = (plain().resolve(host, address).build().unwrap(), address.port());
         Self { http, url: format!("http://{host}:{port}"), key: Some(key.to_owned()) }
     }
 
