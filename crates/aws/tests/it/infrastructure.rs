@@ -13,6 +13,7 @@ pub(crate) async fn deployed() -> Clients {
     let mut clients = emulator::fresh().await;
     for table in TABLES {
         backed_up(&clients, table.name).await;
+        expiring(&clients, table.name).await;
     }
     let prefix = clients.names.prefix.clone();
     let (_, dead) = queue(&clients, &format!("{prefix}-jobs-dead"), None).await;
@@ -33,6 +34,14 @@ async fn backed_up(clients: &Clients, table: &str) {
     let on = PointInTimeRecoverySpecification::builder().point_in_time_recovery_enabled(true).build().unwrap();
     let request = clients.dynamo.update_continuous_backups().table_name(clients.names.table(table));
     request.point_in_time_recovery_specification(on).send().await.unwrap();
+}
+
+async fn expiring(clients: &Clients, table: &str) {
+    use aws_sdk_dynamodb::types::TimeToLiveSpecification;
+
+    let on = TimeToLiveSpecification::builder().enabled(true).attribute_name("ttl").build().unwrap();
+    let request = clients.dynamo.update_time_to_live().table_name(clients.names.table(table));
+    request.time_to_live_specification(on).send().await.unwrap();
 }
 
 /// A queue's URL and ARN.
