@@ -130,7 +130,7 @@ export function permissions(role: Role, { storage, busArn, jobsQueueArn }: Targe
   if (needs.calls) {
     statements.push(allow("TenantSecrets", ["secretsmanager:GetSecretValue"], [storage.tenantSecretsArn]));
   }
-  const services = ["dynamodb", "s3", "secretsmanager", "sqs"].map((service) => `${service}.${storage.region}.amazonaws.com`);
+  const services = ["dynamodb", "lambda", "s3", "secretsmanager", "sqs"].map((service) => `${service}.${storage.region}.amazonaws.com`);
   statements.push(
     allow("Key", ["kms:Decrypt", "kms:Encrypt", "kms:GenerateDataKey"], [storage.key.keyArn], {
       StringEquals: { "kms:ViaService": services },
