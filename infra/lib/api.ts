@@ -114,7 +114,9 @@ export class Api extends Stack {
       description: "Switchboard",
       endpointTypes: [rest.EndpointType.REGIONAL],
       apiKeySourceType: rest.ApiKeySourceType.HEADER,
-      cloudWatchRole: false,
+      // Of the whole account: without it API Gateway writes no log, and refuses a stage that asks for one.
+      cloudWatchRole: true,
+      cloudWatchRoleRemovalPolicy: RemovalPolicy.RETAIN,
       deployOptions: {
         stageName: "live",
         accessLogDestination: new rest.LogGroupLogDestination(log),
@@ -145,6 +147,8 @@ export class Api extends Stack {
     plan.addApiStage({ stage: api.deploymentStage });
     const reason = "Switchboard checks keys, tokens and sessions itself, each route with its own scope";
     accept(api, reason, "APIG4", "COG4");
+    const push = "arn:<AWS::Partition>:iam::aws:policy/service-role/AmazonAPIGatewayPushToCloudWatchLogs";
+    accept(api, "the policy that AWS has for this one purpose", `IAM4[Policy::${push}]`);
     accept(api, "Switchboard validates, and names every mistake of a request at once", "APIG2");
     accept(api.deploymentStage, "a firewall costs by the month: who wants one associates it with this stage", "APIG3");
     new CfnOutput(this, "ApiId", { value: api.restApiId });

@@ -13,6 +13,7 @@ const WRITE = ["dynamodb:ConditionCheckItem", "dynamodb:PutItem", "dynamodb:Upda
 interface Grant {
   readonly table: string;
   readonly write?: boolean;
+  /** Of tickets: the note that an event is in hand goes when it is settled. */
   readonly delete?: boolean;
   /** What the partition keys begin with that it may touch; all when absent. */
   readonly keys?: readonly string[];
@@ -20,8 +21,10 @@ interface Grant {
 
 /** What a role may do with the objects of a folder of the bucket. */
 interface Folder {
+  /** What the keys of its objects look like. */
   readonly folder: string;
   readonly write?: boolean;
+  readonly delete?: boolean;
 }
 
 interface Needs {
@@ -35,13 +38,14 @@ interface Needs {
 
 /** Items of tickets; the other items of that table are callers' idempotency keys. */
 const TICKETS = ["t#*"];
-const CONFIGURATION: readonly Folder[] = [{ folder: "mappings" }, { folder: "tenants" }];
+// The second form of a tenant's configuration lies at the top.
+const CONFIGURATION: readonly Folder[] = [{ folder: "mappings/*" }, { folder: "tenants/*" }, { folder: "*-config.json" }];
 
 const NEEDS: Readonly<Record<Role, Needs>> = {
   // Accepts, reviews, replays; looks after keys; writes the audit log.
   http: {
     tables: [
-      { table: "tickets", write: true, keys: ["t#*", "k#*"] },
+      { table: "tickets", write: true, delete: true, keys: ["t#*", "k#*"] },
       { table: "events", write: true },
       { table: "effects", write: true },
       { table: "examples", write: true },
@@ -50,32 +54,32 @@ const NEEDS: Readonly<Record<Role, Needs>> = {
       { table: "audit", write: true },
       { table: "meta", write: true },
     ],
-    folders: [...CONFIGURATION, { folder: "bodies", write: true }, { folder: "models" }],
+    folders: [...CONFIGURATION, { folder: "bodies/*", write: true }, { folder: "models/*" }],
     publishes: true,
     calls: true,
   },
   // Routes tickets, and repeats write-backs.
   jobs: {
     tables: [
-      { table: "tickets", write: true, keys: TICKETS },
+      { table: "tickets", write: true, delete: true, keys: TICKETS },
       { table: "events", write: true },
       { table: "effects", write: true },
       { table: "customers", write: true },
       { table: "meta", write: true },
     ],
-    folders: [...CONFIGURATION, { folder: "bodies", write: true }, { folder: "models" }],
+    folders: [...CONFIGURATION, { folder: "bodies/*", write: true }, { folder: "models/*" }],
     publishes: true,
     calls: true,
   },
   // Writes decisions and reviews back.
   stream: {
     tables: [
-      { table: "tickets", write: true, keys: TICKETS },
+      { table: "tickets", write: true, delete: true, keys: TICKETS },
       { table: "events", write: true },
       { table: "effects", write: true },
       { table: "meta", write: true },
     ],
-    folders: [...CONFIGURATION, { folder: "bodies", write: true }],
+    folders: [...CONFIGURATION, { folder: "bodies/*", write: true }],
     publishes: true,
     calls: true,
   },
@@ -88,7 +92,7 @@ const NEEDS: Readonly<Record<Role, Needs>> = {
       { table: "audit", write: true },
       { table: "meta" },
     ],
-    folders: [...CONFIGURATION, { folder: "bodies" }, { folder: "models", write: true }],
+    folders: [...CONFIGURATION, { folder: "bodies/*" }, { folder: "models/*", write: true, delete: true }],
     publishes: true,
     calls: false,
   },
@@ -107,12 +111,14 @@ export function permissions(role: Role, { storage, busArn, jobsQueueArn }: Targe
   const bucket = storage.bucketArn;
   const statements = needs.tables.flatMap((grant) => table(storage, grant));
   statements.push(
-    allow("Configuration", ["s3:GetObject"], needs.folders.map(({ folder }) => `${bucket}/${folder}/*`)),
+    allow("Configuration", ["s3:GetObject"], needs.folders.map(({ folder }) => `${bucket}/${folder}`)),
     // Without it, S3 answers 403 instead of 404 for an object that is not there.
     allow("Absence", ["s3:ListBucket"], [bucket]),
   );
-  const written = needs.folders.filter(({ write }) => write).map(({ folder }) => `${bucket}/${folder}/*`);
+  const written = needs.folders.filter((folder) => folder.write).map(({ folder }) => `${bucket}/${folder}`);
   if (written.length > 0) statements.push(allow("Bodies", ["s3:PutObject"], written));
+  const removed = needs.folders.filter((folder) => folder.delete).map(({ folder }) => `${bucket}/${folder}`);
+  if (removed.length > 0) statements.push(allow("OldModels", ["s3:DeleteObject"], removed));
   statements.push(
     allow("Messages", ["sqs:SendMessage"], [jobsQueueArn]),
     allow("Pepper", ["secretsmanager:GetSecretValue"], [storage.pepper.secretArn]),
@@ -124,7 +130,7 @@ export function permissions(role: Role, { storage, busArn, jobsQueueArn }: Targe
   if (needs.calls) {
     statements.push(allow("TenantSecrets", ["secretsmanager:GetSecretValue"], [storage.tenantSecretsArn]));
   }
-  const services = ["dynamodb", "s3", "secretsmanager", "sqs"].map((service) => `${service}.${storage.region}.amazonaws.com`);
+  const services = ["dynamodb", "lambda", "s3", "secretsmanager", "sqs"].map((service) => `${service}.${storage.region}.amazonaws.com`);
   statements.push(
     allow("Key", ["kms:Decrypt", "kms:Encrypt", "kms:GenerateDataKey"], [storage.key.keyArn], {
       StringEquals: { "kms:ViaService": services },
@@ -142,7 +148,7 @@ export function acceptWildcards(policy: iam.Policy, role: Role, { storage }: Pic
   const finding = (arn: string): string => `IAM5[Resource::${shown(policy, arn)}]`;
   accept(policy, "X-Ray's actions have no resources to name", finding("*"));
   for (const { folder } of needs.folders) {
-    accept(policy, "the objects of one folder, whose names are made at run time", finding(`${storage.bucketArn}/${folder}/*`));
+    accept(policy, "the objects of one kind, whose names are made at run time", finding(`${storage.bucketArn}/${folder}`));
   }
   if (needs.calls) {
     accept(policy, "the tenants' secrets, which operators add at run time", finding(storage.tenantSecretsArn));

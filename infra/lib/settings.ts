@@ -36,6 +36,8 @@ export interface Settings {
   readonly auditDays: logs.RetentionDays;
   /** Dollars a day from which on there is a warning. */
   readonly dailyCost: number;
+  /** The models of Bedrock that are watched. */
+  readonly bedrockModels: readonly string[];
   /** Where warnings go. */
   readonly alarmEmail: string | undefined;
   /** Where critical alarms go: the address of a PagerDuty integration for CloudWatch. */
@@ -116,6 +118,7 @@ export function settings(node: Node): Settings {
     logDays: days("logDays", logs.RetentionDays.ONE_WEEK),
     auditDays: days("auditDays", logs.RetentionDays.THREE_MONTHS),
     dailyCost: number("dailyCost", 350, 1, 1_000_000),
+    bedrockModels: (given("bedrockModels") ?? "").split(",").filter((model) => model !== ""),
     alarmEmail: given("alarmEmail"),
     pagerDutyUrl: url("pagerDutyUrl"),
     slackHookUrl: url("slackHookUrl"),

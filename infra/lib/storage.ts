@@ -130,9 +130,9 @@ export class Storage extends Stack {
     return indexes.map((index) => `${this.tableArn(name)}/index/${index.name}`);
   }
 
-  /** The secrets of all tenants: `{prefix}/tenants/{tenant}/{name}`. */
+  /** The secrets of all tenants: `{prefix}/{tenant}/{name}`. */
   get tenantSecretsArn(): string {
-    return this.formatArn({ service: "secretsmanager", resource: "secret", resourceName: `${this.#settings.prefix}/tenants/*`, arnFormat: COLON });
+    return this.formatArn({ service: "secretsmanager", resource: "secret", resourceName: `${this.#settings.prefix}/*/*`, arnFormat: COLON });
   }
 
   /**

@@ -5,7 +5,7 @@ import { ROLES } from "../lib/settings.js";
 import { TABLES } from "../lib/tables.js";
 import { type Made, of, stacks, template } from "./support.js";
 
-const all = stacks();
+const all = stacks({ bedrockModels: "anthropic.claude-sonnet-4-5,anthropic.claude-haiku-4-5" });
 const [storage, events, jobs, api, monitoring, delivery] = [
   template(all.storage),
   template(all.events),
@@ -135,8 +135,9 @@ test("the alarms of the specification are there, with their limits and their top
     ["processing-time", "warning", 5, 300, 2, "p99"],
     ["manual-reviews", "warning", 30, 3600, 1],
     ["sync-failures", "warning", 10, 300, 1, "Sum"],
-    ["model-throttles", "warning", 0, 60, 5, "Sum"],
-    ["model-cost", "warning", 350, 86_400, 1, "Sum"],
+    ["model-throttles", "warning", 0, 60, 5],
+    ["unknown-effects", "warning", 0, 300, 1, "Maximum"],
+    ["rings-failed", "warning", 10, 300, 1, "Sum"],
     ["dead-letters", "warning", 0, 300, 1, "Maximum"],
     ["http-latency", "warning", 5_000, 300, 2, "p99"],
     ["jobs-dead-letters", "warning", 0, 60, 1, "Maximum"],
@@ -186,6 +187,12 @@ test("a new version gets its traffic by tens, and an alarm takes it back", () =>
     assert.ok((at(group, "AutoRollbackConfiguration", "Events") as string[]).includes("DEPLOYMENT_STOP_ON_ALARM"));
   }
   assert.equal(of(template(stacks({ canary: "false" }).api), "AWS::Lambda::Alias")[0]?.UpdatePolicy, undefined);
+});
+
+test("what everything costs in a day is watched", () => {
+  const [budget] = of(delivery, "AWS::Budgets::Budget");
+  assert.deepEqual(at(budget?.Properties, "Budget", "BudgetLimit"), { Amount: 350, Unit: "USD" });
+  assert.equal(at(budget?.Properties, "Budget", "TimeUnit"), "DAILY");
 });
 
 test("events can be replayed for seven days", () => {

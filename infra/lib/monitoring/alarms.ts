@@ -4,7 +4,7 @@ import type { Api } from "../api.js";
 import type { Events } from "../events.js";
 import { type Role, ROLES, type Settings } from "../settings.js";
 import { TABLES } from "../tables.js";
-import { own, percent, theirs } from "./metrics.js";
+import { own, percent, share, theirs } from "./metrics.js";
 
 /** An alarm: the metric, and how far over (or under) `limit` it may be for how long. */
 export interface AlarmOfList {
@@ -38,15 +38,13 @@ export function alarms(watched: Watched): AlarmOfList[] {
 
 function critical({ settings, api }: Watched): AlarmOfList[] {
   const five = Duration.minutes(5);
-  const one = Duration.minutes(1);
-  const metric = (name: string, statistic: string, period: Duration) => own(settings.prefix, name, statistic, period);
   const severity = "critical";
   return [
     {
       name: "error-rate-critical",
       severity,
       what: "over 10 % of the events failed for 5 minutes",
-      metric: errorRate(settings, five),
+      metric: errorRate(five),
       limit: 10,
       rollsBack: true,
     },
@@ -62,31 +60,64 @@ function critical({ settings, api }: Watched): AlarmOfList[] {
       name: "processing-time-critical",
       severity,
       what: "one decision of a hundred took over 10 s for 5 minutes",
-      metric: metric("ProcessingTime", "p99", five),
+      metric: own("ProcessingTime", "p99", five),
       limit: 10,
       rollsBack: true,
-    },
-    {
-      name: "model-failures",
-      severity,
-      what: "over 50 % of the calls of language models failed for 2 minutes",
-      metric: percent("model failures, %", { failed: metric("ModelErrors", "Sum", one) }, metric("ModelCalls", "Sum", one), 5, one),
-      limit: 50,
-      periods: 2,
     },
     {
       name: "sync-failures-critical",
       severity,
       what: "over 20 write-backs failed in 5 minutes",
-      metric: metric("TicketingSystemSyncFailures", "Sum", five),
+      metric: own("TicketingSystemSyncFailures", "Sum", five),
       limit: 20,
+    },
+    ...models(settings),
+  ];
+}
+
+/** What Bedrock says of the models that the deployment names; it counts by model, and an alarm cannot search. */
+function models({ bedrockModels }: Settings): AlarmOfList[] {
+  if (bedrockModels.length === 0) return [];
+  const one = Duration.minutes(1);
+  const each = (metric: string): Record<string, cloudwatch.IMetric> =>
+    Object.fromEntries(
+      bedrockModels.map((ModelId, index) => [`${metric.toLowerCase()}${index}`, theirs("Bedrock", metric, { ModelId }, "Sum", one)]),
+    );
+  const total = (...metrics: Record<string, cloudwatch.IMetric>[]): [string, Record<string, cloudwatch.IMetric>] => {
+    const using = Object.assign({}, ...metrics) as Record<string, cloudwatch.IMetric>;
+    return [Object.keys(using).map((id) => `FILL(${id}, 0)`).join(" + "), using];
+  };
+  const [failed, ofFailed] = total(each("InvocationServerErrors"), each("InvocationClientErrors"));
+  const [called, ofCalled] = total(each("Invocations"));
+  const [refused, ofRefused] = total(each("InvocationThrottles"));
+  return [
+    {
+      name: "model-failures",
+      severity: "critical",
+      what: "over 50 % of the calls of language models failed for 2 minutes",
+      metric: new cloudwatch.MathExpression({
+        label: "model failures, %",
+        // Invocations are those that went well.
+        expression: `100 * (${failed}) / (${failed} + ${called})`,
+        usingMetrics: { ...ofFailed, ...ofCalled },
+        period: one,
+      }),
+      limit: 50,
+      periods: 2,
+    },
+    {
+      name: "model-throttles",
+      severity: "warning",
+      what: "language models refused calls that were over their rate, for 5 minutes",
+      metric: new cloudwatch.MathExpression({ label: "model throttles", expression: refused, usingMetrics: ofRefused, period: one }),
+      limit: 0,
+      periods: 5,
     },
   ];
 }
 
-function warning({ settings, api }: Watched): AlarmOfList[] {
-  const [one, five, quarter] = [Duration.minutes(1), Duration.minutes(5), Duration.minutes(15)];
-  const metric = (name: string, statistic: string, period: Duration) => own(settings.prefix, name, statistic, period);
+function warning({ api }: Watched): AlarmOfList[] {
+  const [five, quarter] = [Duration.minutes(5), Duration.minutes(15)];
   const severity = "warning";
   const hour = Duration.hours(1);
   return [
@@ -94,7 +125,7 @@ function warning({ settings, api }: Watched): AlarmOfList[] {
       name: "error-rate",
       severity,
       what: "over 5 % of the events failed for 5 minutes",
-      metric: errorRate(settings, five),
+      metric: errorRate(five),
       limit: 5,
       rollsBack: true,
     },
@@ -110,7 +141,7 @@ function warning({ settings, api }: Watched): AlarmOfList[] {
       name: "low-confidence",
       severity,
       what: "the mean confidence was under 0.6 for 15 minutes",
-      metric: metric("ConfidenceScore", "Average", quarter),
+      metric: own("ConfidenceScore", "Average", quarter),
       limit: 0.6,
       below: true,
     },
@@ -118,7 +149,7 @@ function warning({ settings, api }: Watched): AlarmOfList[] {
       name: "middling-confidence",
       severity,
       what: "the mean confidence was under 0.7 for 30 minutes",
-      metric: metric("ConfidenceScore", "Average", quarter),
+      metric: own("ConfidenceScore", "Average", quarter),
       limit: 0.7,
       below: true,
       periods: 2,
@@ -127,7 +158,7 @@ function warning({ settings, api }: Watched): AlarmOfList[] {
       name: "processing-time",
       severity,
       what: "one decision of a hundred took over 5 s for 10 minutes",
-      metric: metric("ProcessingTime", "p99", five),
+      metric: own("ProcessingTime", "p99", five),
       limit: 5,
       periods: 2,
     },
@@ -135,37 +166,36 @@ function warning({ settings, api }: Watched): AlarmOfList[] {
       name: "manual-reviews",
       severity,
       what: "over 30 % of the decisions asked for a person for 1 hour",
-      metric: percent("asked for a person, %", { asked: metric("ManualReviews", "Sum", hour) }, metric("TicketsProcessed", "Sum", hour), LEAST, hour),
+      metric: share("asked for a person, %", "ManualReviewRate", LEAST, hour),
       limit: 30,
     },
     {
       name: "sync-failures",
       severity,
       what: "over 10 write-backs failed in 5 minutes",
-      metric: metric("TicketingSystemSyncFailures", "Sum", five),
+      metric: own("TicketingSystemSyncFailures", "Sum", five),
       limit: 10,
-    },
-    {
-      name: "model-throttles",
-      severity,
-      what: "language models refused calls that were over their rate, for 5 minutes",
-      metric: metric("ModelThrottles", "Sum", one),
-      limit: 0,
-      periods: 5,
     },
     {
       name: "dead-letters",
       severity,
       what: "there are events that nobody works on any more (`switchboard dlq list`)",
-      metric: metric("DeadLetters", "Maximum", five),
+      metric: own("DeadLetters", "Maximum", five),
       limit: 0,
     },
     {
-      name: "model-cost",
+      name: "unknown-effects",
       severity,
-      what: `language models cost over ${settings.dailyCost} dollars in a day`,
-      metric: metric("Cost", "Sum", Duration.days(1)),
-      limit: settings.dailyCost,
+      what: "there are write-backs whose outcome a person must find out (`switchboard effects`)",
+      metric: own("EffectsUnknown", "Maximum", five),
+      limit: 0,
+    },
+    {
+      name: "rings-failed",
+      severity,
+      what: "events were stored whose workers could not be woken; the sweeper wakes them within minutes",
+      metric: own("RingsFailed", "Sum", five),
+      limit: 10,
     },
   ];
 }
@@ -264,10 +294,8 @@ function services({ settings, events }: Watched): AlarmOfList[] {
 }
 
 /** Of the events worked on, those that failed: for now, or for good. */
-export function errorRate({ prefix }: Settings, period: Duration): cloudwatch.MathExpression {
-  const handled = (outcome: string) => own(prefix, "EventsHandled", "Sum", period, { outcome });
-  const failed = { retried: handled("retried"), buried: handled("buried") };
-  return percent("failed events, %", failed, own(prefix, "EventsHandled", "Sum", period), LEAST, period);
+export function errorRate(period: Duration): cloudwatch.MathExpression {
+  return share("failed events, %", "ErrorRate", LEAST, period);
 }
 
 /** Of the requests, those that were answered with 5xx. */

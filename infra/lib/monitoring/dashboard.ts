@@ -3,7 +3,7 @@ import type { Construct } from "constructs";
 
 import { ROLES } from "../settings.js";
 import { errorRate, serverErrorRate, type Watched } from "./alarms.js";
-import { own, percent, theirs } from "./metrics.js";
+import { own, share, theirs } from "./metrics.js";
 
 const WIDTH = 8;
 
@@ -11,7 +11,7 @@ const WIDTH = 8;
 export function dashboard(scope: Construct, watched: Watched): cloudwatch.Dashboard {
   const { settings, events, api } = watched;
   const [five, hour] = [Duration.minutes(5), Duration.hours(1)];
-  const metric = (name: string, statistic: string, period = five) => own(settings.prefix, name, statistic, period);
+  const metric = (name: string, statistic: string, period = five) => own(name, statistic, period);
   const graph = (title: string, ...left: cloudwatch.IMetric[]) => new cloudwatch.GraphWidget({ title, left, width: WIDTH });
   const percentiles = (name: string) => ["p50", "p95", "p99"].map((statistic) => metric(name, statistic));
   // Shares by team and priority are fields of the log lines and no dimensions: each dimension would cost by the month.
@@ -25,7 +25,6 @@ export function dashboard(scope: Construct, watched: Watched): cloudwatch.Dashbo
     });
   const lambdas = (title: string, name: string, statistic: string) =>
     graph(title, ...ROLES.map((role) => theirs("Lambda", name, { FunctionName: `${settings.prefix}-${role}` }, statistic, five)));
-  const confirmed = own(settings.prefix, "Reviews", "Sum", hour, { result: "confirmed" });
 
   const board = new cloudwatch.Dashboard(scope, "Dashboard", {
     dashboardName: settings.prefix,
@@ -40,20 +39,20 @@ export function dashboard(scope: Construct, watched: Watched): cloudwatch.Dashbo
     graph("confidence", metric("ConfidenceScore", "Average"), metric("ConfidenceScore", "p10"), metric("ConfidenceScore", "p50")),
     graph(
       "people, %",
-      percent("asked for a person, %", { asked: metric("ManualReviews", "Sum", hour) }, metric("TicketsProcessed", "Sum", hour), 1, hour),
-      percent("routing accuracy by reviews, %", { confirmed }, metric("Reviews", "Sum", hour), 1, hour),
+      share("asked for a person, %", "ManualReviewRate", 1, hour),
+      share("routing accuracy by reviews, %", "RoutingAccuracy", 1, hour),
     ),
-    graph("write-backs", metric("Syncs", "Sum"), metric("TicketingSystemSyncFailures", "Sum")),
+    graph("write-backs", metric("TicketingSystemSyncs", "Sum"), metric("TicketingSystemSyncFailures", "Sum")),
   );
   board.addWidgets(
     shares("teams", "team", cloudwatch.LogQueryVisualizationType.PIE),
     shares("priorities", "priority", cloudwatch.LogQueryVisualizationType.BAR),
-    graph("failures, %", errorRate(settings, five), serverErrorRate(api, five)),
+    graph("failures, %", errorRate(five), serverErrorRate(api, five)),
   );
   board.addWidgets(
     graph(
       "waiting",
-      metric("QueueWaiting", "Maximum"),
+      metric("QueueDepth", "Maximum"),
       theirs("SQS", "ApproximateNumberOfMessagesVisible", { QueueName: events.jobs.queueName }, "Maximum", five),
     ),
     graph(
@@ -63,15 +62,7 @@ export function dashboard(scope: Construct, watched: Watched): cloudwatch.Dashbo
         theirs("SQS", "ApproximateNumberOfMessagesVisible", { QueueName: queueName }, "Maximum", five),
       ),
     ),
-    graph(
-      "cost of models a ticket, $",
-      new cloudwatch.MathExpression({
-        label: "dollars a ticket",
-        expression: "FILL(cost, 0) / tickets",
-        usingMetrics: { cost: metric("Cost", "Sum", hour), tickets: metric("TicketsProcessed", "Sum", hour) },
-        period: hour,
-      }),
-    ),
+    graph("oldest, s", metric("QueueAge", "Maximum"), theirs("SQS", "ApproximateAgeOfOldestMessage", { QueueName: events.jobs.queueName }, "Maximum", five)),
   );
   board.addWidgets(
     lambdas("functions: at the same time", "ConcurrentExecutions", "Maximum"),

@@ -1,34 +1,29 @@
 import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
 
-import { aws_cloudwatch as cloudwatch, Duration } from "aws-cdk-lib";
+import { aws_cloudwatch as cloudwatch, type Duration } from "aws-cdk-lib";
 
-interface List {
-  readonly namespace: string;
-  readonly dimension: string;
-  readonly metrics: readonly { readonly name: string; readonly by?: string }[];
+interface MetricOfList {
+  readonly name: string;
 }
 
-const LIST = JSON.parse(readFileSync(resolve("metrics.json"), "utf8")) as List;
+/** The metrics of ours, written from the adapters' own list (`crates/aws/src/emf/table.rs`). */
+const METRICS = JSON.parse(readFileSync(resolve("metrics.json"), "utf8")) as readonly MetricOfList[];
+const NAMESPACE = "Switchboard";
 
 /** A metric of ours, as the functions write it into their logs in the embedded metric format. */
-export function own(
-  deployment: string,
-  name: string,
-  statistic: string,
-  period: Duration,
-  by?: Readonly<Record<string, string>>,
-): cloudwatch.Metric {
-  const known = LIST.metrics.find((metric) => metric.name === name);
-  if (known === undefined) throw new Error(`metrics.json has no ${name}`);
-  for (const label of Object.keys(by ?? {})) {
-    if (label !== known.by) throw new Error(`metrics.json has no ${name} by ${label}`);
-  }
-  return new cloudwatch.Metric({
-    namespace: LIST.namespace,
-    metricName: name,
-    dimensionsMap: { [LIST.dimension]: deployment, ...by },
-    statistic,
+export function own(metricName: string, statistic: string, period: Duration): cloudwatch.Metric {
+  if (!METRICS.some(({ name }) => name === metricName)) throw new Error(`metrics.json has no ${metricName}`);
+  return new cloudwatch.Metric({ namespace: NAMESPACE, metricName, statistic, period });
+}
+
+/** A metric of ours whose average is a share, in per cent; nothing while there are fewer than `least` of them. */
+export function share(label: string, name: string, least: number, period: Duration): cloudwatch.MathExpression {
+  const id = name.toLowerCase();
+  return new cloudwatch.MathExpression({
+    label,
+    expression: `IF(${id}_n >= ${least}, 100 * ${id}, 0)`,
+    usingMetrics: { [id]: own(name, "Average", period), [`${id}_n`]: own(name, "SampleCount", period) },
     period,
   });
 }
