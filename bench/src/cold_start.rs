@@ -30,14 +30,19 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A function under measurement.
 pub(crate) struct Function {
-    /// What it is called in the figures.
-    pub(crate) name: String,
     /// The program with its arguments.
-    pub(crate) command: Vec<String>,
+    command: Vec<String>,
     /// What it is invoked with: the JSON of an event.
-    pub(crate) event: Value,
+    event: Value,
     /// The `statusCode` that its answer must have.
-    pub(crate) status: u64,
+    status: u64,
+}
+
+impl Function {
+    /// Answers a `GET` of that path by that status. The process has this one's environment.
+    pub(crate) fn get(path: &str, status: u64, command: Vec<String>) -> Self {
+        Self { command, event: request(path), status }
+    }
 }
 
 #[derive(Clone)]
@@ -53,7 +58,7 @@ pub(crate) async fn measure(function: &Function) -> Result<Value> {
     let mut starts = Vec::new();
     let mut last = Value::Null;
     for number in 0..=STARTS {
-        let run = once(function).await.with_context(|| format!("{}, start {number}", function.name))?;
+        let run = once(function).await.with_context(|| format!("start {number} of {:?}", function.command))?;
         if number > 0 {
             starts.push(run.first.as_secs_f64() * 1e3);
             last = json!({
@@ -64,7 +69,7 @@ pub(crate) async fn measure(function: &Function) -> Result<Value> {
     }
     starts.sort_by(f64::total_cmp);
     Ok(json!({
-        "function": function.name,
+        "function": function.command,
         "start_to_first_answer_ms": {"min": starts[0], "median": starts[STARTS / 2], "max": starts[STARTS - 1]},
         "last": last,
     }))
@@ -182,20 +187,17 @@ async fn failed(State(api): State<Api>, body: Bytes) -> StatusCode {
     StatusCode::ACCEPTED
 }
 
-/// An event of API Gateway's HTTP API (payload 2.0).
-pub(crate) fn request(method: &str, path: &str, headers: &[(&str, &str)], body: Option<&Value>) -> Value {
-    let mut all = json!({"host": "api.example.com", "content-type": "application/json"});
-    for (name, value) in headers {
-        all[*name] = json!(value);
-    }
+/// A `GET` as API Gateway's HTTP API hands it on (payload 2.0).
+fn request(path: &str) -> Value {
     json!({
-        "version": "2.0", "routeKey": "$default", "rawPath": path, "rawQueryString": "", "headers": all,
+        "version": "2.0", "routeKey": "$default", "rawPath": path, "rawQueryString": "",
+        "headers": {"host": "api.example.com"},
         "requestContext": {
             "accountId": "000000000000", "apiId": "api", "domainName": "api.example.com", "domainPrefix": "api",
-            "http": {"method": method, "path": path, "protocol": "HTTP/1.1", "sourceIp": "203.0.113.7", "userAgent": "bench"},
+            "http": {"method": "GET", "path": path, "protocol": "HTTP/1.1", "sourceIp": "203.0.113.7", "userAgent": "bench"},
             "requestId": "id", "routeKey": "$default", "stage": "$default",
             "time": "21/Nov/2026:08:00:00 +0000", "timeEpoch": 1_795_248_000_000_u64,
         },
-        "body": body.map(Value::to_string), "isBase64Encoded": false,
+        "isBase64Encoded": false,
     })
 }

@@ -4,6 +4,7 @@
 #![allow(clippy::print_stdout, reason = "a benchmark prints its figures")]
 #![allow(clippy::disallowed_methods, reason = "a benchmark measures real time")]
 
+mod cold_start;
 mod limits;
 mod load;
 mod overload;
@@ -19,7 +20,7 @@ use anyhow::{Context, Result};
 use serde_json::{Value, json};
 use switchboard_testkit::crash::{self, Plan};
 
-use crate::{load::Load, receiver::Receiver, server::Server};
+use crate::{cold_start::Function, load::Load, receiver::Receiver, server::Server};
 
 const CONNECTIONS: usize = 64;
 
@@ -42,6 +43,10 @@ enum Wish {
         seconds: u64,
         rate: f64,
     },
+    /// Starts of a Lambda function, whose program and arguments these are.
+    ColdStart {
+        command: Vec<String>,
+    },
 }
 
 fn main() -> Result<ExitCode> {
@@ -57,6 +62,10 @@ fn main() -> Result<ExitCode> {
             }
         }
         Wish::Overload { seconds } => println!("{:#}", runtime.block_on(run_overload(seconds))?),
+        Wish::ColdStart { command } => {
+            let function = Function::get("/health/live", 200, command);
+            println!("{:#}", runtime.block_on(cold_start::measure(&function))?);
+        }
         Wish::Recovery => println!("{:#}", runtime.block_on(run_recovery(100_000))?),
         Wish::Kills { kills, seed } => {
             let folder = tempfile::tempdir()?;
@@ -99,9 +108,14 @@ fn wish(arguments: &[String]) -> Result<Wish> {
                 let given = given.map_or(Ok(2_000), |text| text.parse().with_context(|| format!("--kills {text}")));
                 kills = Some(given?);
             }
+            "--cold-start" => {
+                let command: Vec<_> = arguments.map(str::to_owned).collect();
+                anyhow::ensure!(!command.is_empty(), "--cold-start needs a program, which may have arguments");
+                return Ok(Wish::ColdStart { command });
+            }
             other => anyhow::bail!(
                 "unknown argument {other}; there are --tickets N, --json, --recovery, --overload [--seconds N], \
-                 --kills [N] [--seed N] and --soak [--seconds N] [--rate N]"
+                 --kills [N] [--seed N], --soak [--seconds N] [--rate N] and --cold-start PROGRAM [ARGUMENTS…]"
             ),
         }
     }
