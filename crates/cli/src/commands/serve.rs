@@ -191,7 +191,9 @@ fn start_sweeper(app: App, store: Arc<SqliteStore>, rule: Retention, stopped: wa
             match store.sweep().await {
                 Ok(swept) if swept != Swept::default() => {
                     tracing::info!(?swept, "sweep");
-                    continue;
+                    if swept.has_more() {
+                        continue;
+                    }
                 }
                 Ok(_) => {}
                 Err(error) => tracing::error!(error = error.report(), "the sweep failed"),
