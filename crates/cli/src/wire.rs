@@ -10,6 +10,7 @@ use switchboard_core::{
     access::{Pepper, oidc::Oidc},
     app::{App, RETRY_DELAYS},
     by_tenant::{CustomersByTenant, DeskByTenant, StatusByTenant},
+    effects::OnTheirWay,
     ports::{Clock, Ids, Secrets},
 };
 use switchboard_knowledge::LocalClassifier;
@@ -80,6 +81,7 @@ pub(crate) fn wire(data: &DataFolder, settings: &Settings, role: Role) -> Result
         examples: store.clone(),
         keys: store.clone(),
         audit: store.clone(),
+        on_their_way: OnTheirWay::new(clock.as_ref()),
         clock,
         ids,
         retry_delays: RETRY_DELAYS.into(),

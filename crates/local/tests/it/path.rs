@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc, Mutex,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -12,10 +12,12 @@ use async_trait::async_trait;
 use serde_json::json;
 use switchboard_core::{
     app::{App, BacklogLimits, RETRY_DELAYS},
+    effects::OnTheirWay,
     error::{Error, ErrorKind, Result, Retry},
     ids::TicketId,
+    jobs::drain,
     json::parse,
-    ports::{CustomerStore, Desk, DeskReceipt, DeskUpdate, TenantScope, TenantSource},
+    ports::{Clock, CustomerStore, Desk, DeskReceipt, DeskUpdate, Repeats, TenantScope, TenantSource},
     tenants::Tenant,
     tickets::{
         SyncStatus,
@@ -41,6 +43,9 @@ pub(crate) struct MoodyDesk {
     pub(crate) taken: Mutex<Vec<DeskUpdate>>,
     kind: ErrorKind,
     retry: Retry,
+    /// Whether it can be asked what it has; it says that it has nothing.
+    can_be_asked: AtomicBool,
+    asked: AtomicUsize,
 }
 
 #[async_trait]
@@ -55,6 +60,15 @@ impl Desk for MoodyDesk {
                 Ok(DeskReceipt { text: format!("ticket {} updated", update.ticket_id) })
             }
         }
+    }
+
+    fn repeats(&self, _tenant: &Tenant) -> Repeats {
+        if self.can_be_asked.load(Ordering::Relaxed) { Repeats::LookFirst } else { Repeats::Safe }
+    }
+
+    async fn look_up(&self, _tenant: &Tenant, _update: &DeskUpdate) -> Result<Option<DeskReceipt>> {
+        self.asked.fetch_add(1, Ordering::Relaxed);
+        Ok(None)
     }
 }
 
@@ -88,7 +102,14 @@ impl Bench {
         let tenant = Arc::new(sample::tenant());
         let scope = TenantScope::of_tenant(&tenant);
         store.put_customers(&scope, vec![sample::stored_customer(1)]).await.unwrap();
-        let desk = Arc::new(MoodyDesk { failures: failures.into(), taken: Mutex::default(), kind, retry });
+        let desk = Arc::new(MoodyDesk {
+            failures: failures.into(),
+            taken: Mutex::default(),
+            kind,
+            retry,
+            can_be_asked: false.into(),
+            asked: 0.into(),
+        });
         let classifier = Arc::new(LocalClassifier::new(1));
         let app = App {
             tenants: Arc::new(OneTenant(tenant)),
@@ -115,6 +136,7 @@ impl Bench {
             ids: Arc::new(SeededIds::new(7)),
             retry_delays: RETRY_DELAYS.into(),
             backlog: BacklogLimits::default(),
+            on_their_way: OnTheirWay::new(clock.as_ref()),
         };
         Self { folder, app: TestApp::new(app), clock, store, scope, desk }
     }
@@ -225,6 +247,28 @@ async fn a_desk_that_names_a_time_is_left_alone_until_then() {
     bench.clock.advance(Duration::from_secs(2));
     assert_eq!(bench.app.run_jobs().await, 1);
     assert_eq!(bench.ticket().await.sync_status, SyncStatus::Success);
+    bench.app.finish().await;
+}
+
+#[tokio::test]
+async fn what_may_be_on_its_way_is_not_looked_up_early_because_the_wall_clock_jumps() {
+    let bench = Bench::with_desk(1, ErrorKind::Unavailable, Retry::Later).await;
+    bench.desk.can_be_asked.store(true, Ordering::Relaxed);
+    let asked = || bench.desk.asked.load(Ordering::Relaxed);
+    bench.send(|_| {}).await.unwrap();
+    bench.app.run_jobs().await;
+    let hour = Duration::from_secs(3_600);
+    bench.clock.jump(bench.clock.now().plus(hour));
+    bench.clock.advance(Duration::from_secs(2));
+    assert_eq!((bench.app.run_jobs().await, asked()), (1, 0));
+    // The next process knows no more than that it came after.
+    bench.clock.jump(bench.clock.now().plus(hour));
+    let next = App { on_their_way: OnTheirWay::new(bench.clock.as_ref()), ..(*bench.app).clone() };
+    bench.clock.advance(Duration::from_secs(29));
+    assert_eq!((drain(&next).await.unwrap(), asked()), (1, 0));
+    bench.clock.advance(Duration::from_secs(1));
+    assert_eq!((drain(&next).await.unwrap(), asked()), (1, 1));
+    assert_eq!(bench.desk.taken.lock().unwrap().len(), 1);
     bench.app.finish().await;
 }
 
