@@ -14,10 +14,15 @@ use switchboard_core::{
     app::{App, BacklogLimits, RETRY_DELAYS},
     effects::OnTheirWay,
     error::{Error, ErrorKind, Result, Retry},
+    event::Event,
     ids::TicketId,
     jobs::drain,
     json::parse,
-    ports::{Clock, CustomerStore, Desk, DeskReceipt, DeskUpdate, Repeats, TenantScope, TenantSource},
+    limits,
+    ports::{
+        Clock, CustomerStore, Desk, DeskReceipt, DeskUpdate, EventFilter, EventQueue, Repeats, TenantScope,
+        TenantSource,
+    },
     tenants::Tenant,
     tickets::{
         SyncStatus,
@@ -310,6 +315,48 @@ async fn a_worker_that_is_stopped_finishes_what_it_has_in_hand() {
         tokio::task::yield_now().await;
     }
     worker.await.unwrap();
+    bench.app.finish().await;
+}
+
+#[tokio::test]
+async fn suspects_and_others_take_turns() {
+    let bench = Bench::with_desk(0, ErrorKind::Unavailable, Retry::Later).await;
+    for id in ["T-1", "T-2", "T-3"] {
+        bench.send(|body| body["ticket_id"] = id.into()).await.unwrap();
+    }
+    for _ in 0..limits::JOB_INTERRUPTIONS_BEFORE_ALONE {
+        assert_eq!(bench.store.lease(10, limits::LEASE_TIME).await.unwrap().len(), 3);
+        bench.clock.advance(limits::LEASE_TIME + Duration::from_secs(1));
+    }
+    bench.send(|body| body["ticket_id"] = "T-4".into()).await.unwrap();
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let app: App = (*bench.app).clone();
+    let worker = tokio::spawn(async move {
+        switchboard_core::jobs::work(&app, async { stopped.await.unwrap_or(()) }, Duration::from_secs(5)).await;
+    });
+    tokio::time::timeout(Duration::from_secs(20), async {
+        while bench.desk.taken.lock().unwrap().len() < 4 {
+            bench.clock.advance(Duration::from_millis(1));
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    })
+    .await
+    .unwrap();
+    let taken: Vec<_> = bench.desk.taken.lock().unwrap().iter().map(|update| update.ticket_id.to_string()).collect();
+    assert_eq!(taken[0], "T-4", "a process begins with what is not under suspicion: {taken:?}");
+    stop.send(()).unwrap();
+    while !worker.is_finished() {
+        bench.clock.advance(Duration::from_millis(100));
+        tokio::task::yield_now().await;
+    }
+    worker.await.unwrap();
+    let all = EventFilter { limit: 100, ..EventFilter::default() };
+    let events = bench.store.archived(&bench.scope, &all).await.unwrap();
+    let at = |what: &str, id: &str| {
+        let of = |event: &&Event| event.detail.detail_type() == what && event.detail.ticket_id().as_str() == id;
+        events.iter().find(of).unwrap().at
+    };
+    assert!(at("TicketSynced", "T-4") <= at("TicketRouted", "T-3"), "it does not wait for the last of them");
     bench.app.finish().await;
 }
 
