@@ -1,4 +1,4 @@
-use std::{convert::Infallible, ops::Deref, pin::pin, sync::Arc};
+use std::{convert::Infallible, net::IpAddr, ops::Deref, pin::pin, sync::Arc};
 
 use axum::{
     body::Body,
@@ -11,7 +11,7 @@ use http_body_util::BodyExt;
 use switchboard_core::{deadline, error::PublicCode};
 use tokio::sync::OwnedSemaphorePermit;
 
-use crate::{HttpState, Problem, door::Place};
+use crate::{HttpState, Problem, door::Place, strangers::Guest};
 
 /// Room that an announced length is believed for before the bytes are there.
 const RESERVED_BYTES: usize = 64 * 1024;
@@ -54,7 +54,8 @@ pub(crate) struct Incoming {
 #[derive(Debug)]
 pub(crate) struct Whole {
     bytes: Vec<u8>,
-    _room: Option<OwnedSemaphorePermit>,
+    room: Option<OwnedSemaphorePermit>,
+    guest: Option<Guest>,
 }
 
 impl Deref for Whole {
@@ -72,6 +73,8 @@ pub(crate) enum Room {
     Shared,
     /// The caller has seen to it.
     Own,
+    /// That of bodies of nobody known, from this address.
+    Strangers(Option<IpAddr>),
 }
 
 impl<S: Sync> FromRequest<S> for Incoming {
@@ -89,7 +92,11 @@ impl Incoming {
     pub(crate) async fn read(mut self, state: &HttpState, limit: usize, room: Room) -> Result<Whole, Problem> {
         let announced =
             self.headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
-        let mut whole = Whole { bytes: Vec::new(), _room: None };
+        let guest = match room {
+            Room::Strangers(address) => Some(state.strangers.guest(address)),
+            Room::Shared | Room::Own => None,
+        };
+        let mut whole = Whole { bytes: Vec::new(), room: None, guest };
         let read = if announced.is_some_and(|bytes| bytes > limit as u64) {
             Err(Unread::TooLarge)
         } else {
@@ -164,11 +171,15 @@ async fn collect(
         if data.len() > limit - whole.bytes.len() {
             return Err(Unread::TooLarge);
         }
+        let full = || refused(PublicCode::Unavailable, "too many large bodies are being read");
+        if whole.guest.as_mut().is_some_and(|guest| !guest.grow(data.len())) {
+            return Err(full());
+        }
         if room == Room::Shared {
             let bytes = u32::try_from(data.len()).unwrap_or(u32::MAX);
             let more = Arc::clone(&state.bodies).try_acquire_many_owned(bytes);
-            let more = more.map_err(|_| refused(PublicCode::Unavailable, "too many large bodies are being read"))?;
-            match &mut whole._room {
+            let more = more.map_err(|_| full())?;
+            match &mut whole.room {
                 Some(room) => room.merge(more),
                 none => *none = Some(more),
             }

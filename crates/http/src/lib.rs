@@ -12,6 +12,7 @@ mod problem;
 mod routes;
 mod server;
 mod state;
+mod strangers;
 #[cfg(test)]
 mod tests;
 

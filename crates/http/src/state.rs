@@ -6,9 +6,10 @@ use tokio::sync::Semaphore;
 use crate::{
     auth::{PasswordGuard, SignIn},
     door::{Admission, Backlog, Limits, Rates, TrustedProxies},
+    strangers::Strangers,
 };
 
-/// Bytes of unfinished and unread bodies together, batches aside: connections alone would allow a mebibyte each.
+/// Bytes of unfinished and unread bodies of known callers together, batches aside: connections alone would allow a mebibyte each.
 const BODIES_BYTES: usize = 64 * 1024 * 1024;
 
 /// What the routes need beside the core.
@@ -39,6 +40,7 @@ pub struct HttpState {
     pub(crate) service: Arc<Service>,
     pub(crate) batches: Arc<Semaphore>,
     pub(crate) bodies: Arc<Semaphore>,
+    pub(crate) strangers: Arc<Strangers>,
     pub(crate) admission: Arc<Admission>,
     pub(crate) rates: Arc<Rates>,
     pub(crate) backlog: Arc<Backlog>,
@@ -51,6 +53,7 @@ impl HttpState {
         Self {
             batches: Arc::new(Semaphore::new(limits::BATCHES_AT_ONCE)),
             bodies: Arc::new(Semaphore::new(BODIES_BYTES)),
+            strangers: Arc::default(),
             admission: Arc::new(Admission::new(&service.limits)),
             rates: Arc::new(Rates::new(&service.limits, &service.app.clock)),
             backlog: Arc::default(),
