@@ -32,7 +32,7 @@ pub const REVIEW_SHARE_TIME: Duration = Duration::from_secs(30 * 24 * 3600);
 pub const BATCH_TICKETS: usize = 1_000;
 /// Tickets of a batch that are stored in one write, so that others need not wait for all of them.
 pub const ACCEPT_AT_ONCE: usize = 200;
-/// Batches that are read at the same time; each may hold a whole body in memory.
+/// Batches that are parsed and stored at the same time.
 pub const BATCHES_AT_ONCE: usize = 4;
 /// Bytes of a batch's body.
 pub const BATCH_BODY_BYTES: usize = 50 * 1024 * 1024;

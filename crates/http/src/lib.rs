@@ -11,8 +11,8 @@ mod openapi;
 mod problem;
 mod routes;
 mod server;
+mod shares;
 mod state;
-mod strangers;
 #[cfg(test)]
 mod tests;
 

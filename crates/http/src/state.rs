@@ -6,7 +6,7 @@ use tokio::sync::Semaphore;
 use crate::{
     auth::{PasswordGuard, SignIn},
     door::{Admission, Backlog, Limits, Rates, TrustedProxies},
-    strangers::Strangers,
+    shares::Shares,
 };
 
 /// Bytes of unfinished and unread bodies of known callers together, batches aside: connections alone would allow a mebibyte each.
@@ -39,8 +39,9 @@ pub struct Service {
 pub struct HttpState {
     pub(crate) service: Arc<Service>,
     pub(crate) batches: Arc<Semaphore>,
+    pub(crate) batch_bodies: Arc<Shares>,
     pub(crate) bodies: Arc<Semaphore>,
-    pub(crate) strangers: Arc<Strangers>,
+    pub(crate) strangers: Arc<Shares>,
     pub(crate) admission: Arc<Admission>,
     pub(crate) rates: Arc<Rates>,
     pub(crate) backlog: Arc<Backlog>,
@@ -52,8 +53,9 @@ impl HttpState {
     pub fn new(service: Service) -> Self {
         Self {
             batches: Arc::new(Semaphore::new(limits::BATCHES_AT_ONCE)),
+            batch_bodies: Shares::of_batches(),
             bodies: Arc::new(Semaphore::new(BODIES_BYTES)),
-            strangers: Arc::default(),
+            strangers: Shares::of_strangers(),
             admission: Arc::new(Admission::new(&service.limits)),
             rates: Arc::new(Rates::new(&service.limits, &service.app.clock)),
             backlog: Arc::default(),

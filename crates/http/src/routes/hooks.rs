@@ -25,6 +25,7 @@ use crate::{
     body::{self, Incoming, Media, Room},
     correlation::Correlation,
     door,
+    shares::Whose,
 };
 
 #[derive(Deserialize)]
@@ -93,7 +94,8 @@ pub(crate) async fn take_hook(
     // Whether there is such a tenant is not looked at before the body is there: who sends none would see which there are.
     hook::check_headers(&delivery, state.app().clock.now()).inspect_err(wrong)?;
     // The signature is over the bytes: nothing of them is looked at before it is checked.
-    let room = Room::Strangers(client.map(door::Client::counted));
+    let whose = client.map(|client| Whose::Address(client.counted()));
+    let room = Room::Share(state.strangers.share(whose));
     let bytes = incoming.read(&state, limits::TICKET_BODY_BYTES, room).await.inspect_err(|problem| {
         // Who announces a body and does not send it holds room as well as who guesses.
         if problem.status == StatusCode::REQUEST_TIMEOUT.as_u16() {

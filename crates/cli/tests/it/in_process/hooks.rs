@@ -9,6 +9,7 @@ use axum::{
 use futures_util::{FutureExt, StreamExt, stream};
 use serde_json::{Value, json};
 use switchboard_core::{
+    access::Scope,
     ports::{TicketFilter, TicketStore},
     webhook::SigningKey,
 };
@@ -205,7 +206,7 @@ async fn a_replay_stores_nothing_and_an_old_one_is_refused() {
 #[tokio::test]
 async fn a_callers_own_key_is_never_one_of_a_web_hook() {
     let world = world();
-    let key = world.key(HERE, &[switchboard_core::access::Scope::TicketsWrite], None).await;
+    let key = world.key(HERE, &[Scope::TicketsWrite], None).await;
     let by_key = |idempotency_key: &str, ticket_id: &str| {
         let request = Request::post("/tickets").header("x-api-key", &key).header("idempotency-key", idempotency_key);
         request.body(Body::from(ticket(ticket_id).to_string())).unwrap()
@@ -261,7 +262,7 @@ fn stalled(hook: &Hook) -> Request<Body> {
 #[tokio::test]
 async fn bodies_of_nobody_known_are_in_the_way_of_no_caller() {
     let world = world();
-    let key = world.key(HERE, &[switchboard_core::access::Scope::TicketsWrite], None).await;
+    let key = world.key(HERE, &[Scope::TicketsWrite], None).await;
     let good = Hook::new(&[SECRET], "msg_1", now(&world), &ticket("T-1"));
     let mut waiting: Vec<_> = (0..80).map(|_| Box::pin(world.call(stalled(&good)))).collect();
     for one in &mut waiting {
@@ -272,6 +273,26 @@ async fn bodies_of_nobody_known_are_in_the_way_of_no_caller() {
     assert_eq!(world.call(request.unwrap()).await.status, 202, "who has a key has another");
     drop(waiting);
     assert_eq!(send(&world, &good).await.status, 202);
+}
+
+#[tokio::test]
+async fn batches_that_do_not_come_are_in_the_way_of_no_other_tenant() {
+    let world = world();
+    let [slow, other] = [HERE, ELSEWHERE].map(|tenant| world.key(tenant, &[Scope::TicketsWrite], None));
+    let (slow, other) = (slow.await, other.await);
+    let batch = |key: &str, body: Body| Request::post("/tickets/batch").header("x-api-key", key).body(body).unwrap();
+    let stalled = || {
+        let beginning = stream::iter((0..20).map(|_| Ok::<_, Infallible>(vec![b' '; 1 << 20])));
+        batch(&slow, Body::from_stream(beginning.chain(stream::pending())))
+    };
+    let mut waiting: Vec<_> = (0..8).map(|_| Box::pin(world.call(stalled()))).collect();
+    for one in &mut waiting {
+        let _ = one.now_or_never();
+    }
+    let tickets = || Body::from(json!([ticket("T-1")]).to_string());
+    assert_eq!(world.call(batch(&other, tickets())).await.status, 202);
+    assert_eq!(world.call(batch(&slow, tickets())).await.status, 202, "three have the part's greater half");
+    drop(waiting);
 }
 
 #[tokio::test]
