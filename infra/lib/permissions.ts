@@ -50,7 +50,7 @@ const NEEDS: Readonly<Record<Role, Needs>> = {
       { table: "effects", write: true },
       { table: "examples", write: true },
       { table: "customers" },
-      { table: "keys", write: true },
+      { table: "keys", write: true, delete: true },
       { table: "audit", write: true },
       { table: "meta", write: true },
     ],

@@ -5,6 +5,7 @@ use switchboard_core::{
     access::Pepper,
     app::{App, BacklogLimits, RETRY_DELAYS},
     by_tenant::{Connectors, CustomersByTenant, DeskByTenant, StatusByTenant},
+    effects::OnTheirWay,
     error::{Error, ErrorKind, Result},
     ids::ServiceId,
     ports::{Classifier, Clock, Desk, DeskReceipt, DeskUpdate, Ids, Learner, Secrets, ServiceStatus, StatusReport},
@@ -76,6 +77,7 @@ impl Deployment {
             ids: self.ids.clone(),
             retry_delays: RETRY_DELAYS.into(),
             backlog: BacklogLimits { tenant: u64::MAX, all: u64::MAX },
+            on_their_way: OnTheirWay::new(clock.as_ref()),
         }
     }
 }

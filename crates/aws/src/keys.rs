@@ -3,7 +3,7 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use aws_sdk_dynamodb::{
     operation::update_item::UpdateItemError,
-    types::{Put, TransactWriteItem, Update},
+    types::{Delete, Put, TransactWriteItem, Update},
 };
 use futures_util::future::join_all;
 use moka::sync::Cache;
@@ -110,6 +110,28 @@ impl DynamoKeys {
     }
 }
 
+impl DynamoKeys {
+    /// The writes that remove those of these keys that are the tenant's.
+    async fn forget(&self, scope: &TenantScope, ids: &[KeyId]) -> Result<Vec<TransactWriteItem>> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let wanted: Vec<_> = ids.iter().map(|id| item([("id", text(id.as_str()))])).collect();
+        let found = bulk::get_all(&self.clients, self.clock.as_ref(), TABLE, &wanted).await?;
+        let keys: Result<Vec<KeyRecord>> = found.iter().map(key).collect();
+        let own = keys?.into_iter().filter(|key| key.tenant == *scope.tenant());
+        own.map(|key| {
+            let delete = Delete::builder().table_name(self.table()).key("id", text(key.id.as_str())).build();
+            Ok(TransactWriteItem::builder().delete(delete.map_err(incomplete)?).build())
+        })
+        .collect()
+    }
+
+    fn forgotten<'a>(&self, ids: impl Iterator<Item = &'a KeyId>) {
+        ids.for_each(|id| self.known.invalidate(id));
+    }
+}
+
 #[async_trait]
 impl KeyStore for DynamoKeys {
     async fn key(&self, id: &KeyId) -> Result<Option<KeyRecord>> {
@@ -124,9 +146,17 @@ impl KeyStore for DynamoKeys {
         Ok(found)
     }
 
-    async fn create_key(&self, scope: &TenantScope, key: KeyRecord, act: NewAuditEntry) -> Result<()> {
-        let appended = self.audit.append_with(&act, &[self.insert(scope, &key)?]).await?;
-        self.known.invalidate(&key.id);
+    async fn create_key(
+        &self,
+        scope: &TenantScope,
+        key: KeyRecord,
+        forget: &[KeyId],
+        act: NewAuditEntry,
+    ) -> Result<()> {
+        let mut writes = vec![self.insert(scope, &key)?];
+        writes.extend(self.forget(scope, forget).await?);
+        let appended = self.audit.append_with(&act, &writes).await?;
+        self.forgotten(forget.iter().chain([&key.id]));
         match appended {
             Appended::At(_) => Ok(()),
             Appended::Refused(_) => Err(taken()),
@@ -170,9 +200,11 @@ impl KeyStore for DynamoKeys {
         old: &KeyId,
         old_expires_at: Timestamp,
         new: KeyRecord,
+        forget: &[KeyId],
         act: NewAuditEntry,
     ) -> Result<bool> {
         let insert = self.insert(scope, &new)?;
+        let gone = self.forget(scope, forget).await?;
         for _ in 0..ROTATE_TRIES {
             let found = self.of_tenant(scope, old).await?.filter(|key| key.revoked_at.is_none());
             let Some(found) = found else { return Ok(false) };
@@ -189,9 +221,9 @@ impl KeyStore for DynamoKeys {
                 None => update.condition_expression(format!("{owned} AND attribute_not_exists(expires_at)")),
             };
             let update = TransactWriteItem::builder().update(update.build().map_err(incomplete)?).build();
-            let appended = self.audit.append_with(&act, &[update, insert.clone()]).await?;
-            self.known.invalidate(old);
-            self.known.invalidate(&new.id);
+            let writes: Vec<_> = [update, insert.clone()].into_iter().chain(gone.iter().cloned()).collect();
+            let appended = self.audit.append_with(&act, &writes).await?;
+            self.forgotten(forget.iter().chain([old, &new.id]));
             match appended {
                 Appended::At(_) => return Ok(true),
                 // Somebody changed the old key since it was read.

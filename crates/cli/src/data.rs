@@ -67,6 +67,14 @@ impl DataFolder {
         File::options().append(true).open(self.root.join("server.lock")).is_ok_and(|file| file.try_lock().is_err())
     }
 
+    /// Becomes the one that works on this folder, for as long as the answer lives; none when a server does.
+    pub(crate) fn try_lock(&self) -> Result<Option<ServerLock>> {
+        let path = self.root.join("server.lock");
+        let open = File::options().create(true).append(true).open(&path);
+        let file = open.with_context(|| format!("{} cannot be opened", path.display()))?;
+        Ok(file.try_lock().is_ok().then_some(ServerLock { _file: file }))
+    }
+
     /// Whether nothing was ever stored here.
     pub(crate) fn is_new(&self) -> bool {
         !self.database().exists()

@@ -8,6 +8,7 @@ use switchboard_core::{
     access::{Pepper, audit::NewAuditEntry, oidc::Oidc},
     app::{App, RETRY_DELAYS},
     by_tenant::{CustomersByTenant, DeskByTenant, StatusByTenant},
+    effects::OnTheirWay,
     error,
     ports::{Clock, Ids, ModelStore, Secrets, TenantSource},
 };
@@ -132,6 +133,7 @@ pub(crate) async fn wire(data: &DataFolder, settings: &Settings, role: Role) -> 
         examples: store.clone(),
         keys: store.clone(),
         audit: store.clone(),
+        on_their_way: OnTheirWay::new(clock.as_ref()),
         clock,
         ids,
         retry_delays: RETRY_DELAYS.into(),

@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use crate::{
+    effects::OnTheirWay,
     ids::{CorrelationId, DecisionId, EventId},
     limits,
     ports::{
@@ -48,6 +49,8 @@ pub struct App {
     pub retry_delays: Arc<[Duration]>,
     /// How much may wait before the front door refuses more.
     pub backlog: BacklogLimits,
+    /// What this process has let out and nobody has answered for.
+    pub on_their_way: OnTheirWay,
 }
 
 /// How many events may be in the queue before new tickets are refused.

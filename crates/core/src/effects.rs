@@ -5,14 +5,21 @@
 //! what came of it; the caller stores that with the end of the lease. After a crash or an unclear answer the attempt is
 //! open, and what may be done then is the provider's word ([`Repeats`]).
 
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
 use async_trait::async_trait;
 
 use crate::{
     app::App,
     error::{Error, ErrorKind, Result},
-    ids::EffectId,
+    ids::{EffectId, TenantId},
     limits,
-    ports::{Attempt, EffectState, Lease, Repeats, TenantScope},
+    ports::{Attempt, Clock, EffectState, Lease, Repeats, TenantScope},
+    time::Timestamp,
 };
 
 /// A way out of the system, made for one effect.
@@ -27,6 +34,47 @@ pub trait Outgoing: Sync {
 
     /// Lets it happen and gives the receipt. It ends by itself in bounded time.
     async fn send(&self) -> Result<String>;
+}
+
+/// When the attempts of this process began, by its monotonic clock: a jump of the wall clock makes none of them old.
+#[derive(Clone)]
+pub struct OnTheirWay {
+    started: Duration,
+    began: Arc<Mutex<HashMap<(TenantId, EffectId), Duration>>>,
+}
+
+/// More attempts than are open in half a minute, as a rule: with so many, those that have surely arrived are forgotten.
+const MANY_ATTEMPTS: usize = 1_024;
+
+impl OnTheirWay {
+    /// At the start of the process: `clock` is the one that it goes by.
+    pub fn new(clock: &dyn Clock) -> Self {
+        Self { started: clock.monotonic(), began: Arc::default() }
+    }
+
+    fn began(&self) -> MutexGuard<'_, HashMap<(TenantId, EffectId), Duration>> {
+        self.began.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn begin(&self, scope: &TenantScope, id: &EffectId, now: Duration) {
+        let mut began = self.began();
+        if began.len() >= MANY_ATTEMPTS {
+            began.retain(|_, at| now.saturating_sub(*at) < limits::EFFECT_ON_ITS_WAY);
+        }
+        began.insert((scope.tenant().clone(), id.clone()), now);
+    }
+
+    fn end(&self, scope: &TenantScope, id: &EffectId) {
+        self.began().remove(&(scope.tenant().clone(), id.clone()));
+    }
+
+    /// How long an attempt has surely been on its way that began at `since` by the wall clock: what both clocks agree on. One
+    /// of an earlier process began before this one was started; one of another process is known by the wall clock only.
+    fn age(&self, clock: &dyn Clock, scope: &TenantScope, id: &EffectId, since: Timestamp) -> Duration {
+        let key = (scope.tenant().clone(), id.clone());
+        let began = self.began().get(&key).copied().unwrap_or(self.started);
+        clock.monotonic().saturating_sub(began).min(clock.now().since(since))
+    }
 }
 
 /// What came of an effect.
@@ -72,17 +120,24 @@ pub async fn perform(
     let mut found_absent = false;
     if let Attempt::Open { since } = attempt {
         match repeats {
-            // What is still on its way would not be seen yet.
-            Repeats::LookFirst if app.clock.now().since(since) < limits::EFFECT_ON_ITS_WAY => {
-                let error = Error::new(ErrorKind::Unavailable, "an earlier attempt may still be on its way");
-                let wait = limits::EFFECT_ON_ITS_WAY.saturating_sub(app.clock.now().since(since));
-                return Err(NotPerformed::unsent(error.deferred(wait), true));
+            Repeats::LookFirst => {
+                let wait = limits::EFFECT_ON_ITS_WAY.saturating_sub(app.on_their_way.age(
+                    app.clock.as_ref(),
+                    scope,
+                    id,
+                    since,
+                ));
+                // What is still on its way would not be seen yet.
+                if !wait.is_zero() {
+                    let error = Error::new(ErrorKind::Unavailable, "an earlier attempt may still be on its way");
+                    return Err(NotPerformed::unsent(error.deferred(wait), true));
+                }
+                match outgoing.look_up().await {
+                    Ok(Some(receipt)) => return Ok(Performed::Done(receipt)),
+                    Ok(None) => found_absent = true,
+                    Err(error) => return Err(NotPerformed::unsent(error, true)),
+                }
             }
-            Repeats::LookFirst => match outgoing.look_up().await {
-                Ok(Some(receipt)) => return Ok(Performed::Done(receipt)),
-                Ok(None) => found_absent = true,
-                Err(error) => return Err(NotPerformed::unsent(error, true)),
-            },
             Repeats::Safe => {}
             Repeats::Never => {
                 let error = Error::new(
@@ -103,10 +158,17 @@ pub async fn perform(
             return Err(NotPerformed::unsent(error, true));
         }
     };
-    match outgoing.send().await {
+    if repeats == Repeats::LookFirst {
+        app.on_their_way.begin(scope, id, app.clock.monotonic());
+    }
+    let sent = outgoing.send().await;
+    let open = sent.as_ref().is_err_and(|error| error.may_have_applied() || may_be_there);
+    if !open {
+        app.on_their_way.end(scope, id);
+    }
+    match sent {
         Ok(receipt) => Ok(Performed::Done(receipt)),
         Err(error) => {
-            let open = error.may_have_applied() || may_be_there;
             // Nothing can be found out by trying again where nothing can be looked up.
             Err(NotPerformed { held: error.may_have_applied() && repeats == Repeats::Never, open, error })
         }

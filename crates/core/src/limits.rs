@@ -32,7 +32,7 @@ pub const REVIEW_SHARE_TIME: Duration = Duration::from_secs(30 * 24 * 3600);
 pub const BATCH_TICKETS: usize = 1_000;
 /// Tickets of a batch that are stored in one write, so that others need not wait for all of them.
 pub const ACCEPT_AT_ONCE: usize = 200;
-/// Batches that are read at the same time; each may hold a whole body in memory.
+/// Batches that are parsed and stored at the same time.
 pub const BATCHES_AT_ONCE: usize = 4;
 /// Bytes of a batch's body.
 pub const BATCH_BODY_BYTES: usize = 50 * 1024 * 1024;
@@ -124,6 +124,11 @@ pub const KEY_ENDS_SOON: Duration = Duration::from_secs(14 * 24 * 3600);
 pub const KEY_OVERLAP_MOST: Duration = Duration::from_secs(30 * 24 * 3600);
 /// Keys of a tenant that are in force; keys that are made at the same moment may be a few more. Lists of keys are not paged.
 pub const KEYS_IN_FORCE: usize = 500;
+/// Keys of a tenant that are kept after they were revoked or have expired; of more, those that ended first are forgotten. The
+/// audit log keeps what became of them.
+pub const DEAD_KEYS_KEPT: usize = 500;
+/// Keys that one write forgets at most: well below the 100 items that a transaction of DynamoDB may have.
+pub const KEYS_FORGOTTEN_AT_ONCE: usize = 50;
 /// Characters of a key's name.
 pub const KEY_NAME_CHARS: usize = 200;
 /// Entries of one page of the audit log.

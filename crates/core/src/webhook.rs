@@ -96,6 +96,12 @@ impl Delivery<'_> {
         bool::from(signed) && !keys.is_empty()
     }
 
+    /// Whether some key and body could make it signed at `now`: the timestamp is near enough and a signature is of the version
+    /// that is known.
+    pub fn may_be_signed(&self, now: Timestamp) -> bool {
+        self.is_recent(now) && self.signature.split(' ').any(|given| given.starts_with("v1,"))
+    }
+
     /// Whole seconds on both sides: the sender's are cut, too.
     fn is_recent(&self, now: Timestamp) -> bool {
         // `parse` takes a sign, which the specification does not have.

@@ -11,7 +11,7 @@ use http_body_util::BodyExt;
 use switchboard_core::{deadline, error::PublicCode};
 use tokio::sync::OwnedSemaphorePermit;
 
-use crate::{HttpState, Problem, door::Place};
+use crate::{HttpState, Problem, door::Place, shares::Share};
 
 /// Room that an announced length is believed for before the bytes are there.
 const RESERVED_BYTES: usize = 64 * 1024;
@@ -54,7 +54,8 @@ pub(crate) struct Incoming {
 #[derive(Debug)]
 pub(crate) struct Whole {
     bytes: Vec<u8>,
-    _room: Option<OwnedSemaphorePermit>,
+    room: Option<OwnedSemaphorePermit>,
+    share: Option<Share>,
 }
 
 impl Deref for Whole {
@@ -65,13 +66,13 @@ impl Deref for Whole {
     }
 }
 
-/// Whose room a body takes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Which room a body takes.
+#[derive(Debug)]
 pub(crate) enum Room {
-    /// That of all bodies together.
+    /// That of all bodies of known callers together.
     Shared,
-    /// The caller has seen to it.
-    Own,
+    /// A part of another.
+    Share(Share),
 }
 
 impl<S: Sync> FromRequest<S> for Incoming {
@@ -89,12 +90,16 @@ impl Incoming {
     pub(crate) async fn read(mut self, state: &HttpState, limit: usize, room: Room) -> Result<Whole, Problem> {
         let announced =
             self.headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
-        let mut whole = Whole { bytes: Vec::new(), _room: None };
+        let share = match room {
+            Room::Shared => None,
+            Room::Share(share) => Some(share),
+        };
+        let mut whole = Whole { bytes: Vec::new(), room: None, share };
         let read = if announced.is_some_and(|bytes| bytes > limit as u64) {
             Err(Unread::TooLarge)
         } else {
             whole.bytes.reserve_exact(usize::try_from(announced.unwrap_or(0)).unwrap_or(0).min(RESERVED_BYTES));
-            let mut reading = pin!(collect(state, &mut self.body, limit, room, &mut whole));
+            let mut reading = pin!(collect(state, &mut self.body, limit, &mut whole));
             match (&mut reading).now_or_never() {
                 Some(read) => read,
                 None => {
@@ -150,13 +155,7 @@ enum Unread {
     Refused(Problem),
 }
 
-async fn collect(
-    state: &HttpState,
-    body: &mut Body,
-    limit: usize,
-    room: Room,
-    whole: &mut Whole,
-) -> Result<(), Unread> {
+async fn collect(state: &HttpState, body: &mut Body, limit: usize, whole: &mut Whole) -> Result<(), Unread> {
     let refused = |code, detail: &str| Unread::Refused(Problem::new(code, detail));
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|_| refused(PublicCode::MalformedJson, "the body ended before it was complete"))?;
@@ -164,11 +163,15 @@ async fn collect(
         if data.len() > limit - whole.bytes.len() {
             return Err(Unread::TooLarge);
         }
-        if room == Room::Shared {
+        let full = || refused(PublicCode::Unavailable, "too many large bodies are being read");
+        if let Some(share) = &mut whole.share {
+            if !share.grow(data.len()) {
+                return Err(full());
+            }
+        } else {
             let bytes = u32::try_from(data.len()).unwrap_or(u32::MAX);
-            let more = Arc::clone(&state.bodies).try_acquire_many_owned(bytes);
-            let more = more.map_err(|_| refused(PublicCode::Unavailable, "too many large bodies are being read"))?;
-            match &mut whole._room {
+            let more = Arc::clone(&state.bodies).try_acquire_many_owned(bytes).map_err(|_| full())?;
+            match &mut whole.room {
                 Some(room) => room.merge(more),
                 none => *none = Some(more),
             }

@@ -11,6 +11,7 @@ mod openapi;
 mod problem;
 mod routes;
 mod server;
+mod shares;
 mod state;
 #[cfg(test)]
 mod tests;

@@ -6,9 +6,10 @@ use tokio::sync::Semaphore;
 use crate::{
     auth::{PasswordGuard, SignIn},
     door::{Admission, Backlog, Limits, Rates, TrustedProxies},
+    shares::Shares,
 };
 
-/// Bytes of unfinished and unread bodies together, batches aside: connections alone would allow a mebibyte each.
+/// Bytes of unfinished and unread bodies of known callers together, batches aside: connections alone would allow a mebibyte each.
 const BODIES_BYTES: usize = 64 * 1024 * 1024;
 
 /// What the routes need beside the core.
@@ -38,7 +39,9 @@ pub struct Service {
 pub struct HttpState {
     pub(crate) service: Arc<Service>,
     pub(crate) batches: Arc<Semaphore>,
+    pub(crate) batch_bodies: Arc<Shares>,
     pub(crate) bodies: Arc<Semaphore>,
+    pub(crate) strangers: Arc<Shares>,
     pub(crate) admission: Arc<Admission>,
     pub(crate) rates: Arc<Rates>,
     pub(crate) backlog: Arc<Backlog>,
@@ -50,7 +53,9 @@ impl HttpState {
     pub fn new(service: Service) -> Self {
         Self {
             batches: Arc::new(Semaphore::new(limits::BATCHES_AT_ONCE)),
+            batch_bodies: Shares::of_batches(),
             bodies: Arc::new(Semaphore::new(BODIES_BYTES)),
+            strangers: Shares::of_strangers(),
             admission: Arc::new(Admission::new(&service.limits)),
             rates: Arc::new(Rates::new(&service.limits, &service.app.clock)),
             backlog: Arc::default(),

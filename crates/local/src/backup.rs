@@ -114,6 +114,21 @@ pub fn check_database(path: &Path) -> Result<DatabaseCopy> {
     }
 }
 
+/// Ends the operator's sessions in a database that nobody has open: an older copy has some that were ended since. Blocks.
+pub fn end_sessions(path: &Path) -> Result<()> {
+    let connection = Connection::open(path).map_err(explain)?;
+    let end = || -> rusqlite::Result<()> {
+        connection.pragma_update(None, "secure_delete", true)?;
+        let kept = "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = 'sessions'";
+        if connection.query_row(kept, [], |row| row.get::<_, i64>(0))? > 0 {
+            connection.execute("DELETE FROM sessions", [])?;
+        }
+        Ok(())
+    };
+    end().map_err(explain)?;
+    connection.close().map_err(|(_, error)| explain(error))
+}
+
 /// The files beside a database that belong to it and are worth nothing without it.
 pub fn companions(database: &Path) -> [PathBuf; 2] {
     ["-wal", "-shm"].map(|end| {

@@ -257,7 +257,7 @@ fn resolve(
             queue::revive(connection, tenant, &held.event)?;
         }
         Resolution::Abandon => {
-            queue::discard(connection, tenant, &held.event)?;
+            queue::give_up(connection, tenant, &held.event).map_err(explain)?;
             set(EffectState::Abandoned, None).map_err(explain)?;
         }
     }

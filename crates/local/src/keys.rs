@@ -43,17 +43,25 @@ impl KeyStore for SqliteStore {
         Ok(found)
     }
 
-    async fn create_key(&self, scope: &TenantScope, key: KeyRecord, act: NewAuditEntry) -> Result<()> {
+    async fn create_key(
+        &self,
+        scope: &TenantScope,
+        key: KeyRecord,
+        forget: &[KeyId],
+        act: NewAuditEntry,
+    ) -> Result<()> {
         let (seal, id) = (self.seal()?, key.id.clone());
-        let new = NewKey::of(scope, key)?;
+        let (new, gone) = (NewKey::of(scope, key)?, forget.to_vec());
         self.db
             .writer
             .write(move |connection| {
-                new.insert(connection)?;
+                new.insert(connection, &gone)?;
                 seal.append(connection, act).map(drop)
             })
             .await?;
-        self.keys.invalidate(&id);
+        for id in forget.iter().chain([&id]) {
+            self.keys.invalidate(id);
+        }
         Ok(())
     }
 
@@ -98,10 +106,11 @@ impl KeyStore for SqliteStore {
         old: &KeyId,
         old_expires_at: Timestamp,
         new: KeyRecord,
+        forget: &[KeyId],
         act: NewAuditEntry,
     ) -> Result<bool> {
         let (seal, tenant, id, new_id) = (self.seal()?, scope.tenant().clone(), old.clone(), new.id.clone());
-        let new = NewKey::of(scope, new)?;
+        let (new, gone) = (NewKey::of(scope, new)?, forget.to_vec());
         let is_done = self
             .db
             .writer
@@ -116,12 +125,13 @@ impl KeyStore for SqliteStore {
                 if ended == 0 {
                     return Ok(false);
                 }
-                new.insert(connection)?;
+                new.insert(connection, &gone)?;
                 seal.append(connection, act).map(|_| true)
             })
             .await?;
-        self.keys.invalidate(old);
-        self.keys.invalidate(&new_id);
+        for id in forget.iter().chain([old, &new_id]) {
+            self.keys.invalidate(id);
+        }
         Ok(is_done)
     }
 
@@ -154,7 +164,8 @@ impl NewKey {
         Ok(Self { scopes: rows::to_json(&key.scopes)?, key })
     }
 
-    fn insert(self, connection: &Connection) -> Result<()> {
+    /// Keeps the key, and removes those of its tenant that are to be forgotten.
+    fn insert(self, connection: &Connection, forget: &[KeyId]) -> Result<()> {
         let Self { key, scopes } = self;
         let inserted = connection
             .execute(
@@ -175,6 +186,11 @@ impl NewKey {
             .map_err(explain)?;
         if inserted == 0 {
             return Err(Error::new(ErrorKind::Conflict, "a key of this id is there already"));
+        }
+        let sql = "DELETE FROM api_keys WHERE tenant = ?1 AND id = ?2";
+        let mut statement = connection.prepare_cached(sql).map_err(explain)?;
+        for id in forget {
+            statement.execute([key.tenant.as_str(), id.as_str()]).map_err(explain)?;
         }
         Ok(())
     }

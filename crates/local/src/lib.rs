@@ -28,8 +28,8 @@ mod transfer;
 mod wipe;
 mod world;
 
-pub use backup::{DatabaseCopy, check_database, companions, copy_database};
-pub use db::{DataError, Integrity, Role};
+pub use backup::{DatabaseCopy, check_database, companions, copy_database, end_sessions};
+pub use db::{DataError, Integrity, Role, is_older};
 #[doc(hidden)]
 pub use db::{MIGRATIONS, Spare, Volume};
 pub use desk::FolderDesk;

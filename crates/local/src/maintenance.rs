@@ -28,8 +28,17 @@ pub struct Swept {
     pub queued_again: usize,
 }
 
+impl Swept {
+    /// Whether there may be more to do at once. What was only queued again does not say so: were its work to end without
+    /// getting anywhere, sweep and worker would never rest.
+    pub fn has_more(&self) -> bool {
+        let queued_again = if self.queued_again < AT_ONCE as usize { 0 } else { self.queued_again };
+        Self { queued_again, ..*self } != Self::default()
+    }
+}
+
 impl SqliteStore {
-    /// One sweep: a bounded part of what there is to do; call it again while it finds something.
+    /// One sweep: a bounded part of what there is to do; call it again while it [has more](Swept::has_more).
     pub async fn sweep(&self) -> Result<Swept> {
         let mut swept = Swept { queued_again: self.queue_unfinished().await?, ..Swept::default() };
         self.retain(&mut swept).await?;
@@ -50,8 +59,8 @@ impl SqliteStore {
 
 /// The table is the truth and the queue a hint: an old ticket that is not decided, or decided or reviewed and not written
 /// back, gets the job of the event that leads on, when it has no job and that event is no dead letter. One from the future
-/// counts as old: the clock was wrong then or is wrong now, and nobody knows for how long. One that an import holds is left
-/// alone.
+/// counts as old: the clock was wrong then or is wrong now, and nobody knows for how long. One that an import holds, or
+/// whose write-back a person has given up, is left alone.
 fn queue_again(connection: &Connection, now: Timestamp) -> rusqlite::Result<usize> {
     connection
         .prepare_cached(
@@ -65,6 +74,8 @@ fn queue_again(connection: &Connection, now: Timestamp) -> rusqlite::Result<usiz
              FROM tickets t INDEXED BY tickets_unfinished
              WHERE t.sync = 0 AND t.dropped = 0 AND t.held = 0 AND (t.accepted_at <= ?1 OR t.accepted_at > ?3)
              AND wanted IS NOT NULL
+             AND NOT EXISTS (SELECT 1 FROM effects f WHERE f.tenant = t.tenant
+                             AND f.id = coalesce(t.sync_of, t.decision_id) AND f.state = 6)
              AND NOT EXISTS (SELECT 1 FROM jobs j WHERE j.tenant = t.tenant AND j.ticket_id = t.ticket_id)
              AND NOT EXISTS (SELECT 1 FROM dead_letters d WHERE d.event = wanted)
              LIMIT ?2",

@@ -36,7 +36,7 @@ use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, util::SubscriberI
 
 use crate::{
     args::{Args, Command, Global},
-    data::DataFolder,
+    data::{DataFolder, ServerLock},
     settings::{self, LogFormat, Settings},
     wire::{self, Core, Wired},
 };
@@ -143,7 +143,28 @@ impl Session {
             );
         }
         backup::finish_interrupted(&self.data)?;
+        self.wire().await
+    }
+
+    /// The same, when a restore is known not to be under way.
+    pub(crate) async fn wire(&self) -> Result<Wired> {
+        let _lock = self.lock_if_older()?;
         wire::wire(&self.data, &self.settings, Role::Tool).await
+    }
+
+    /// Opening data of an older version brings their tables forward, which is for who has the server's lock: a server that
+    /// runs is of that older version, and would go on writing into tables that it does not know.
+    pub(crate) fn lock_if_older(&self) -> Result<Option<ServerLock>> {
+        if !switchboard_local::is_older(&self.data.database())? {
+            return Ok(None);
+        }
+        let folder = self.data.root().display();
+        let lock = self.data.try_lock()?;
+        lock.map(Some).with_context(|| {
+            format!(
+                "a server of an older version works on {folder}; stop it or start it with this version, then try again"
+            )
+        })
     }
 
     /// The tenant that is meant.

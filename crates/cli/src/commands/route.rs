@@ -38,7 +38,7 @@ pub(super) async fn route(mut session: Session, file: &Path) -> Result<ExitCode>
         demo::install(&session.data.tenants(), wired.store.as_ref(), wired.app.clock.now()).await?;
         wired
     } else {
-        wire::wire(&session.data, &session.settings, Role::Tool).await?
+        session.wire().await?
     };
     let id = session.tenant(wired.app.tenants.as_ref()).await?;
     let tenant = wired.app.tenants.tenant(&id).await?.with_context(|| format!("tenant `{id}` has gone"))?;

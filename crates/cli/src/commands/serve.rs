@@ -83,7 +83,7 @@ pub(super) async fn serve(session: Session, listen: Option<SocketAddr>, with_dem
     });
     let grace = Duration::from_secs(settings.server.shutdown_seconds);
     let (stop, stopped) = watch::channel(false);
-    let mut worker = start_worker(wired.app.clone(), stopped.clone(), grace)?;
+    let worker = start_worker(wired.app.clone(), stopped.clone(), grace)?;
     let watcher = access::start_upkeep(wired.app.clone(), wired.store.clone(), uses, wired.oidc, stopped.clone());
     let sweeper = start_sweeper(wired.app.clone(), Arc::clone(&wired.store), settings.retention, stopped.clone());
     give_embeddings(data, Arc::clone(&wired.classifier));
@@ -104,29 +104,41 @@ pub(super) async fn serve(session: Session, listen: Option<SocketAddr>, with_dem
         let _ = stop.send(true);
     });
     let http = switchboard_http::serve(listener, state, tls, until(stopped.clone()));
-    let mut worker_ended = false;
-    tokio::select! {
-        () = http => {}
-        () = async { until(stopped.clone()).await; wired.app.clock.sleep(grace).await } => {
-            tracing::warn!("some requests did not end in time");
-        }
-        ended = &mut worker => {
-            // Taking tickets that nobody routes would look healthy: ending the process gets somebody's attention.
-            ended.context("the worker failed")?;
-            if !*stopped.borrow() {
-                bail!("the worker ended by itself");
+    // Taking tickets that nobody routes, or that stay for ever, would look healthy: ending the process gets somebody's attention.
+    // Each of these ends when it is told to, and not before.
+    let work = async {
+        tokio::try_join!(
+            ended("worker", worker, &stopped),
+            ended("sweeper", sweeper, &stopped),
+            ended("watch over access", watcher, &stopped),
+        )
+    };
+    let requests = async {
+        tokio::select! {
+            () = http => {}
+            () = async { until(stopped.clone()).await; wired.app.clock.sleep(grace).await } => {
+                tracing::warn!("some requests did not end in time");
             }
-            worker_ended = true;
         }
-    }
-    if !worker_ended {
-        worker.await.context("the worker failed")?;
-    }
-    sweeper.await.context("the sweeper failed")?;
-    watcher.await.context("the watch over access failed")?;
+        Ok(())
+    };
+    tokio::try_join!(requests, work)?;
     learner.abort();
     tracing::info!("stopped");
     Ok(ExitCode::SUCCESS)
+}
+
+/// Waits for the end of work that goes on until the server stops; an error when it panics, or ends before.
+async fn ended<T, E: std::error::Error + Send + Sync + 'static>(
+    name: &'static str,
+    work: impl Future<Output = Result<T, E>>,
+    stopped: &watch::Receiver<bool>,
+) -> Result<()> {
+    work.await.with_context(|| format!("the {name} failed"))?;
+    if !*stopped.borrow() {
+        bail!("the {name} ended by itself");
+    }
+    Ok(())
 }
 
 fn load_tls(settings: &Settings) -> Result<Option<Arc<Tls>>> {
@@ -191,7 +203,9 @@ fn start_sweeper(app: App, store: Arc<SqliteStore>, rule: Retention, stopped: wa
             match store.sweep().await {
                 Ok(swept) if swept != Swept::default() => {
                     tracing::info!(?swept, "sweep");
-                    continue;
+                    if swept.has_more() {
+                        continue;
+                    }
                 }
                 Ok(_) => {}
                 Err(error) => tracing::error!(error = error.report(), "the sweep failed"),
@@ -338,4 +352,20 @@ fn announce(session: &Session, url: &str, key: Option<&SecretString>, as_json: b
     println!();
     println!("  curl -s {url}/tickets/T-1 -H 'x-api-key: {key}'");
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn work_that_panics_or_ends_before_the_server_is_an_error() {
+        let (stop, stopped) = watch::channel(false);
+        let panics = ended("sweeper", tokio::spawn(async { panic!("on purpose") }), &stopped).await;
+        assert_eq!(panics.unwrap_err().to_string(), "the sweeper failed");
+        let ends = ended("sweeper", tokio::spawn(async {}), &stopped).await;
+        assert_eq!(ends.unwrap_err().to_string(), "the sweeper ended by itself");
+        stop.send(true).unwrap();
+        ended("sweeper", tokio::spawn(async {}), &stopped).await.unwrap();
+    }
 }

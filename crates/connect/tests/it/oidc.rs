@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use futures_util::FutureExt;
 use hmac::{Hmac, KeyInit, Mac};
 use serde_json::{Value, json};
 use sha2::Sha256;
@@ -232,6 +233,29 @@ async fn rotated_keys_are_found_and_old_ones_forgotten() {
     assert_eq!(bench.issuer.key_fetches(), 3);
     bench.oidc.refresh().await;
     assert_eq!(bench.issuer.key_fetches(), 3, "not before it is time");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_asks_and_hangs_up_keeps_nobody_from_new_keys() {
+    let (old, new, stranger) = (SigningKey::p256("old"), SigningKey::p256("new"), SigningKey::p256("x"));
+    let bench = Bench::new(&[&old]).await;
+    bench.oidc.refresh().await;
+    bench.issuer.publish(&[&new]);
+    bench.issuer.rate(1.0, Fault::Delay(Duration::from_secs(60)));
+    for _ in 0..3 {
+        bench.clock.advance(limits::ISSUER_ASKED_EVERY);
+        let token = stranger.token(&bench.good());
+        let answer = bench.check(&token).now_or_never();
+        assert!(answer.is_none(), "the fetch is under way when the client hangs up: {answer:?}");
+    }
+    bench.issuer.heal();
+    assert_eq!(bench.kind(&new.token(&bench.good())).await, REFUSED, "requests ask once in half a minute");
+    bench.oidc.refresh().await;
+    assert_eq!(bench.kind(&new.token(&bench.good())).await, None);
+    let fetches = bench.issuer.key_fetches();
+    bench.clock.advance(limits::ISSUER_ASKED_EVERY);
+    bench.oidc.refresh().await;
+    assert_eq!(bench.issuer.key_fetches(), fetches, "what was finished is not asked for again");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -8,8 +8,21 @@ use crate::{
     ids::{IdempotencyKey, TenantId},
     ports::{Secrets, TenantScope},
     tenants::Tenant,
+    time::Timestamp,
     webhook::{Delivery, SigningKey},
 };
+
+/// Refuses what cannot be signed whatever its body is, before that is read: without an id, a timestamp of now, and a signature
+/// of the version that is known. The answer is that of [`authenticate`], and nothing of the tenant is looked at, so that who
+/// sends no body learns nothing either.
+pub fn check_headers(delivery: &Delivery<'_>, now: Timestamp) -> Result<()> {
+    let may_be_signed = delivery.may_be_signed(now) && IdempotencyKey::of_webhook(delivery.id).is_ok();
+    if may_be_signed { Ok(()) } else { Err(not_signed()) }
+}
+
+fn not_signed() -> Error {
+    Error::new(ErrorKind::Unauthorized, "the web hook is not signed as its tenant asks, or not now")
+}
 
 /// Checks a delivery of `POST /hooks/generic` for `tenant`. What it gives makes a repetition harmless: a replay within the
 /// time that the timestamp allows is answered as the first one was.
@@ -33,7 +46,7 @@ pub async fn authenticate(
     let is_signed = delivery.is_signed_by(&keys, app.clock.now());
     match (found, IdempotencyKey::of_webhook(delivery.id)) {
         (Some(found), Ok(key)) if is_signed => Ok((found, key)),
-        _ => Err(Error::new(ErrorKind::Unauthorized, "the web hook is not signed as its tenant asks, or not now")),
+        _ => Err(not_signed()),
     }
 }
 

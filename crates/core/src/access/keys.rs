@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{
     ApiKey, NotAKey, Pepper, Principal, Scope, Who,
-    audit::{Action, By, Details, Label},
+    audit::{Action, Actor, By, Details, Label},
 };
 use crate::{
     app::App,
@@ -39,8 +39,9 @@ pub struct Wish {
 }
 
 impl Wish {
-    /// All mistakes: no scopes, a name that is too long, an end that lies in the past.
-    pub fn mistakes(&self, now: Timestamp) -> Vec<FieldError> {
+    /// All mistakes: no scopes, a name that is too long, an end that lies in the past, or after `latest`, the end of the key that
+    /// asks ([`end_of`]).
+    pub fn mistakes(&self, now: Timestamp, latest: Option<Timestamp>) -> Vec<FieldError> {
         let mut mistakes = Vec::new();
         if self.scopes.is_empty() {
             mistakes.push(FieldError::new("/scopes", "is empty; a key without scopes may do nothing"));
@@ -51,12 +52,27 @@ impl Wish {
         if self.expires_at.is_some_and(|end| end <= now) {
             mistakes.push(FieldError::new("/expires_at", "lies in the past"));
         }
+        if let (Some(end), Some(latest)) = (self.expires_at, latest)
+            && end > latest
+        {
+            let detail =
+                format!("lies after {latest}, when the key that asks ends; nobody makes a key that outlasts his own");
+            mistakes.push(FieldError::new("/expires_at", detail));
+        }
         mistakes
     }
 }
 
+/// When `who` ends, if that is a key with an end: no key that it makes lasts longer.
+pub async fn end_of(app: &App, who: &Who) -> Result<Option<Timestamp>> {
+    let Who::Key(id) = who else { return Ok(None) };
+    Ok(app.keys.key(id).await?.and_then(|record| record.expires_at))
+}
+
 /// Makes a key for the tenant of `scope`. The key's text is to be shown once and is kept nowhere. The wish has no
-/// [`Wish::mistakes`]. `Conflict` when the tenant has [`limits::KEYS_IN_FORCE`].
+/// [`Wish::mistakes`]; when a key asks, the new one ends with it at the latest. Of the tenant's keys that are not in force any
+/// more, those that ended first are forgotten ([`limits::DEAD_KEYS_KEPT`]). `Conflict` when the tenant has
+/// [`limits::KEYS_IN_FORCE`].
 pub async fn create(
     app: &App,
     pepper: &Pepper,
@@ -65,11 +81,13 @@ pub async fn create(
     wish: Wish,
 ) -> Result<(ApiKey, KeyRecord)> {
     let Wish { name, scopes, expires_at } = wish;
-    room(app, &app.keys.list_keys(scope).await?)?;
+    let known = app.keys.list_keys(scope).await?;
+    room(app, &known)?;
+    let expires_at = bounded(expires_at, &known, by);
     let (key, record) = fresh(app, pepper, scope, name, scopes, expires_at);
     let details = Details { expires_at, ..about(&record) };
     let act = by.did(Action::KeyCreate, Some(scope.tenant())).to(&record.id).with(details);
-    app.keys.create_key(scope, record.clone(), act).await?;
+    app.keys.create_key(scope, record.clone(), &to_forget(&known, app.clock.now()), act).await?;
     Ok((key, record))
 }
 
@@ -85,7 +103,8 @@ pub struct Rotated {
 }
 
 /// Replaces a key by a new one with the same name, scopes and tenant. Both work for `overlap`, and the old one never longer
-/// than it would have anyway. The new one lasts as long as the old one was made for, unless `expires_at` says otherwise.
+/// than it would have anyway. The new one lasts as long as the old one was made for, unless `expires_at` says otherwise; when a key asks,
+/// it ends with that one at the latest.
 ///
 /// `NotFound` when the tenant has no such key, `Conflict` when it is not in force any more or the tenant has
 /// [`limits::KEYS_IN_FORCE`], `Invalid` when the overlap is
@@ -115,6 +134,7 @@ pub async fn rotate(
     }
     room(app, &known)?;
     let end = expires_at.or_else(|| old.expires_at.map(|end| now.plus(end.since(old.created_at))));
+    let end = bounded(end, &known, by);
     let (key, record) = fresh(app, pepper, scope, old.name.clone(), old.scopes.clone(), end);
     let until = now.plus(overlap);
     let old_expires_at = old.expires_at.map_or(until, |end| end.min(until));
@@ -125,7 +145,8 @@ pub async fn rotate(
         ..about(&record)
     };
     let act = by.did(Action::KeyRotate, Some(scope.tenant())).to(id).with(details);
-    if !app.keys.rotate_key(scope, id, old_expires_at, record.clone(), act).await? {
+    let forget = to_forget(&known, now);
+    if !app.keys.rotate_key(scope, id, old_expires_at, record.clone(), &forget, act).await? {
         return Err(gone());
     }
     Ok(Rotated { key, record, old_expires_at })
@@ -141,6 +162,25 @@ fn room(app: &App, known: &[KeyRecord]) -> Result<()> {
         return Err(Error::new(ErrorKind::Conflict, message));
     }
     Ok(())
+}
+
+/// The end of a new key: the one that was asked for, and that of the key that asks at the latest. A key with an end could
+/// else make itself a successor without one.
+fn bounded(wanted: Option<Timestamp>, known: &[KeyRecord], by: &By) -> Option<Timestamp> {
+    let latest = match &by.actor {
+        Actor::Key { id } => known.iter().find(|record| record.id == *id).and_then(|record| record.expires_at),
+        _ => None,
+    };
+    wanted.into_iter().chain(latest).min()
+}
+
+/// The keys that ended first among those that are not in force any more and are too many.
+fn to_forget(known: &[KeyRecord], now: Timestamp) -> Vec<KeyId> {
+    let ended = |record: &KeyRecord| record.revoked_at.into_iter().chain(record.expires_at).min();
+    let mut dead: Vec<_> = known.iter().filter(|record| !record.is_in_force(now)).collect();
+    dead.sort_by_key(|record| ended(record));
+    let too_many = dead.len().saturating_sub(limits::DEAD_KEYS_KEPT).min(limits::KEYS_FORGOTTEN_AT_ONCE);
+    dead.into_iter().take(too_many).map(|record| record.id.clone()).collect()
 }
 
 /// Revokes a key; `NotFound` when the tenant has no such key. Revoking again changes nothing.

@@ -34,7 +34,8 @@ pub async fn work(app: &App, stop: impl Future<Output = ()>, grace: Duration) {
         let enough = empty || hands.free() >= HANDS_WORTH_A_LOOK;
         if coming.is_terminated() && idle.is_terminated() && enough && (empty || !suspects.wait(app).await) {
             let left = std::mem::take(&mut hands.left);
-            coming = next_batch(app, left, hands.free(), empty).boxed().fuse();
+            coming = next_batch(app, left, hands.free(), empty && suspects.may_run).boxed().fuse();
+            suspects.may_run = true;
         }
         futures_util::select_biased! {
             () = stop => break,
@@ -137,6 +138,8 @@ async fn hold(app: &App, leased: Leased) -> Outcome {
 struct SuspectWatch {
     looked_at: Duration,
     waiting: bool,
+    /// Not before the first look into the queue: a process that dies of each of them has done something else before.
+    may_run: bool,
 }
 
 impl SuspectWatch {
@@ -153,12 +156,12 @@ impl SuspectWatch {
     }
 }
 
-/// Gives back what could not be settled, then leases what is due. With empty hands, an event under suspicion runs first:
-/// nothing else is in hand while it does.
-async fn next_batch(app: &App, left: Vec<Lease>, max: usize, hands_empty: bool) -> Vec<Leased> {
+/// Gives back what could not be settled, then leases what is due. With empty hands, one event under suspicion may run
+/// before: nothing else is in hand while it does, and many of them keep nobody waiting for all.
+async fn next_batch(app: &App, left: Vec<Lease>, max: usize, suspect_may_run: bool) -> Vec<Leased> {
     give_back(app, &left).await;
-    if hands_empty && run_suspect(app).await {
-        return Vec::new();
+    if suspect_may_run {
+        run_suspect(app).await;
     }
     match app.queue.lease(max, limits::LEASE_TIME).await {
         Ok(batch) => batch,
@@ -171,19 +174,15 @@ async fn next_batch(app: &App, left: Vec<Lease>, max: usize, hands_empty: bool) 
 }
 
 /// Runs one event under suspicion, if there is one.
-async fn run_suspect(app: &App) -> bool {
+async fn run_suspect(app: &App) {
     match app.queue.lease_suspect(limits::LEASE_TIME).await {
         Ok(Some(leased)) => {
             let (event, interrupted) = (&leased.lease.event, leased.interrupted);
             tracing::warn!(%event, interrupted, "an event that was interrupted often runs alone");
             hold(app, leased).await;
-            true
         }
-        Ok(None) => false,
-        Err(error) => {
-            tracing::error!(error = error.report(), "the queue gives no suspects");
-            false
-        }
+        Ok(None) => {}
+        Err(error) => tracing::error!(error = error.report(), "the queue gives no suspects"),
     }
 }
 

@@ -52,10 +52,14 @@ pub trait KeyStore: Send + Sync {
     /// The key of that id, whatever its tenant: it is what says the tenant. May be up to 5 seconds old.
     async fn key(&self, id: &KeyId) -> Result<Option<KeyRecord>>;
 
-    /// Keeps a new key. An id that is there already is [`crate::error::ErrorKind::Conflict`].
-    async fn create_key(&self, scope: &TenantScope, key: KeyRecord, act: NewAuditEntry) -> Result<()>;
+    /// Keeps a new key and removes those of `forget` that are the tenant's, in one transaction. An id that is there already is
+    /// [`crate::error::ErrorKind::Conflict`], and nothing is removed. `forget` has at most
+    /// [`limits::KEYS_FORGOTTEN_AT_ONCE`] ids, all of keys that are not in force any more, without the new one; one that is
+    /// not there is no error.
+    async fn create_key(&self, scope: &TenantScope, key: KeyRecord, forget: &[KeyId], act: NewAuditEntry)
+    -> Result<()>;
 
-    /// All keys of the tenant, newest first, revoked ones too.
+    /// All keys of the tenant that were not forgotten, newest first, revoked ones too.
     async fn list_keys(&self, scope: &TenantScope) -> Result<Vec<KeyRecord>>;
 
     /// Revokes a key; `false`, and no entry in the log, when the tenant has no such key. Revoking twice keeps the first
@@ -64,13 +68,14 @@ pub trait KeyStore: Send + Sync {
 
     /// Keeps a new key and lets the old one end at `old_expires_at`, or earlier if it would have anyway, in one
     /// transaction; `false`, and no change, when the tenant has no such key that was not revoked. An id of the new key that
-    /// is there already is [`crate::error::ErrorKind::Conflict`].
+    /// is there already is [`crate::error::ErrorKind::Conflict`]. `forget` is as in [`Self::create_key`].
     async fn rotate_key(
         &self,
         scope: &TenantScope,
         old: &KeyId,
         old_expires_at: Timestamp,
         new: KeyRecord,
+        forget: &[KeyId],
         act: NewAuditEntry,
     ) -> Result<bool>;
 

@@ -98,7 +98,7 @@ async fn quotas(app: &App, scope: &TenantScope) -> QuotasConfig {
 
 /// How much waits; an error when no more may. What was accepted before is worked off first, and what waits on disk stays
 /// in bounds.
-async fn room(app: &App, scope: &TenantScope) -> Result<Backlog> {
+pub(super) async fn room(app: &App, scope: &TenantScope) -> Result<Backlog> {
     let backlog = app.queue.backlog(scope).await?;
     let refuse = |kind, message: &'static str| {
         metrics::counter!("switchboard_tickets_refused_total", "reason" => "backlog").increment(1);

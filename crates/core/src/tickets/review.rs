@@ -131,7 +131,8 @@ pub enum NotReviewed {
 }
 
 /// Checks and stores a review. One with the content of the newest review gets that review as its answer and changes
-/// nothing; another one takes the newest one's place, also one that goes back to what was decided.
+/// nothing; another one takes the newest one's place, also one that goes back to what was decided. One that the ticketing system
+/// must be told of is refused as a ticket is when too many wait: `BacklogFull`, `Overloaded`.
 pub async fn review(
     app: &App,
     scope: &TenantScope,
@@ -167,6 +168,10 @@ pub async fn review(
             decided: Assignment::of(decision),
             correlation_id: correlation_id.clone(),
         };
+        // What the desk need not be told makes no work.
+        if is_news_to_the_desk(&file, decision, &review.assignment) {
+            super::accept::room(app, scope).await?;
+        }
         let new = new_review(app, scope, &file, decision, review.clone());
         if app.tickets.record_review(scope, new).await? == Recorded::New {
             let result = if review.changed.any() { "corrected" } else { "confirmed" };

@@ -63,6 +63,11 @@ impl Client {
     pub(crate) fn address(&self) -> std::net::IpAddr {
         self.0
     }
+
+    /// What that address is counted under: a whole /64 network of IPv6.
+    pub(crate) fn counted(&self) -> std::net::IpAddr {
+        client::counted(self.0)
+    }
 }
 
 /// Lets a request in, or refuses it before anything is done for it.

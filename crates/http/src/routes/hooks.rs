@@ -7,7 +7,12 @@ use axum::{
 };
 use serde::Deserialize;
 use switchboard_core::{
-    access::hook, error::ErrorKind, ids::TenantId, limits, ports::TenantScope, tickets::draft::TicketDraft,
+    access::hook,
+    error::{Error, ErrorKind},
+    ids::TenantId,
+    limits,
+    ports::TenantScope,
+    tickets::draft::TicketDraft,
     webhook::Delivery,
 };
 
@@ -20,6 +25,7 @@ use crate::{
     body::{self, Incoming, Media, Room},
     correlation::Correlation,
     door,
+    shares::Whose,
 };
 
 #[derive(Deserialize)]
@@ -73,20 +79,32 @@ pub(crate) async fn take_hook(
     let tenant = tenant.ok_or_else(|| Problem::invalid_parameter("tenant", "is missing; name the tenant"))?;
     body::media(&incoming.headers, &[Media::Json])?;
     let headers = incoming.headers.clone();
-    // The signature is over the bytes: nothing of them is looked at before it is checked.
-    let bytes = incoming.read(&state, limits::TICKET_BODY_BYTES, Room::Shared).await?;
-    let delivery = Delivery {
+    let client = client.as_deref();
+    let wrong = |error: &Error| {
+        if error.kind() == ErrorKind::Unauthorized {
+            door::failed_attempt(&state, client);
+        }
+    };
+    let mut delivery = Delivery {
         id: text(&headers, "webhook-id"),
         timestamp: text(&headers, "webhook-timestamp"),
         signature: text(&headers, "webhook-signature"),
-        body: &bytes,
+        body: &[],
     };
-    let authenticated = hook::authenticate(state.app(), state.service.secrets.as_ref(), &tenant, &delivery).await;
-    let (tenant, key) = authenticated.inspect_err(|error| {
-        if error.kind() == ErrorKind::Unauthorized {
-            door::failed_attempt(&state, client.as_deref());
+    // Whether there is such a tenant is not looked at before the body is there: who sends none would see which there are.
+    hook::check_headers(&delivery, state.app().clock.now()).inspect_err(wrong)?;
+    // The signature is over the bytes: nothing of them is looked at before it is checked.
+    let whose = client.map(|client| Whose::Address(client.counted()));
+    let room = Room::Share(state.strangers.share(whose));
+    let bytes = incoming.read(&state, limits::TICKET_BODY_BYTES, room).await.inspect_err(|problem| {
+        // Who announces a body and does not send it holds room as well as who guesses.
+        if problem.status == StatusCode::REQUEST_TIMEOUT.as_u16() {
+            door::failed_attempt(&state, client);
         }
     })?;
+    delivery.body = &bytes;
+    let authenticated = hook::authenticate(state.app(), state.service.secrets.as_ref(), &tenant, &delivery).await;
+    let (tenant, key) = authenticated.inspect_err(wrong)?;
     let scope = TenantScope::of_tenant(&tenant);
     door::identified_tenant(&state, scope.tenant())?;
     door::room(&state, scope.tenant())?;

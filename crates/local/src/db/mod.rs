@@ -88,6 +88,15 @@ pub struct Integrity {
     pub schema_version: usize,
 }
 
+/// Whether the tables of the database `path`, which is there, are of a version before this program's: whoever opens it would
+/// bring them forward. Nothing is written.
+pub fn is_older(path: &Path) -> Result<bool, DataError> {
+    let found = connect(&Volume::default(), path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)
+        .and_then(|connection| migrations::version(&connection));
+    let found = found.map_err(|source| DataError::Open { path: path.to_owned(), source })?;
+    Ok(found < migrations::newest())
+}
+
 /// The open file.
 pub(crate) struct Database {
     pub(crate) writer: Writer,

@@ -25,8 +25,8 @@ const LINGER: Duration = Duration::from_millis(2);
 
 /// Tells the caller, once it is known whether the commit held.
 type Reply = Box<dyn FnOnce(Result<(), Reason>) + Send>;
-/// Runs in an open transaction, or learns why there is none.
-type Command = Box<dyn FnOnce(Result<&Connection, Reason>) -> Reply + Send>;
+/// Runs in an open transaction, or learns why there is none. Says what it failed by, besides.
+type Command = Box<dyn FnOnce(Result<&Connection, Reason>) -> (Option<Reason>, Reply) + Send>;
 
 /// Why a group of writes was not kept.
 #[derive(Clone)]
@@ -63,11 +63,13 @@ impl Writer {
         let (tell, told) = oneshot::channel();
         let command: Command = Box::new(move |connection| {
             let outcome = connection.map_err(Reason::into_error).and_then(|connection| in_savepoint(connection, write));
-            Box::new(move |committed| {
+            let failure = outcome.as_ref().err().map(|error| Reason { kind: error.kind(), text: error.report() });
+            let reply: Reply = Box::new(move |committed| {
                 let answer = outcome.and_then(|value| committed.map(|()| value).map_err(Reason::into_error));
                 // The caller may have gone; the write is what it is.
                 let _ = tell.send(answer);
-            })
+            });
+            (failure, reply)
         });
         let gone = || Error::new(ErrorKind::Internal, "the database writer has stopped");
         self.sender.send(command).await.map_err(|_| gone())?;
@@ -93,15 +95,19 @@ fn run(connection: &Connection, reserve: &Reserve, mut receiver: mpsc::Receiver<
 }
 
 fn commit(connection: &Connection, reserve: &Reserve, group: &mut Vec<Command>) {
-    let begun = connection.execute_batch("BEGIN IMMEDIATE").map_err(Reason::from);
-    let replies: Vec<Reply> =
-        group.drain(..).map(|command| command(begun.as_ref().map(|()| connection).map_err(Reason::clone))).collect();
-    let committed = begun.and_then(|()| {
-        if connection.is_autocommit() {
-            // A full disk makes SQLite roll back by itself; then there is nothing to commit and nothing was kept.
+    let mut open = connection.execute_batch("BEGIN IMMEDIATE").map_err(Reason::from);
+    let mut replies: Vec<Reply> = Vec::with_capacity(group.len());
+    for command in group.drain(..) {
+        let (failure, reply) = command(open.as_ref().map(|()| connection).map_err(Reason::clone));
+        replies.push(reply);
+        // A full disk or one that fails makes SQLite roll back by itself, all that came before included. What would run now
+        // would be a transaction of its own, and kept although the group is refused.
+        if open.is_ok() && connection.is_autocommit() {
             let text = "the transaction was rolled back: the disk is full".to_owned();
-            return Err(Reason { kind: ErrorKind::StorageFull, text });
+            open = Err(failure.unwrap_or(Reason { kind: ErrorKind::StorageFull, text }));
         }
+    }
+    let committed = open.and_then(|()| {
         connection.execute_batch("COMMIT").map_err(|error| {
             // Often SQLite has done it by itself.
             if !connection.is_autocommit()
@@ -135,9 +141,12 @@ fn in_savepoint<T>(connection: &Connection, write: impl FnOnce(&Connection) -> R
             Ok(value)
         }
         Err(error) => {
-            if !connection.is_autocommit() {
-                run("ROLLBACK TO one")?;
-                run("RELEASE one")?;
+            if !connection.is_autocommit()
+                && let Err(error) = run("ROLLBACK TO one").and_then(|_| run("RELEASE one"))
+            {
+                // Half a write must not be kept: the group goes with it.
+                let _ = connection.execute_batch("ROLLBACK");
+                return Err(error);
             }
             Err(error)
         }
@@ -154,5 +163,52 @@ impl From<rusqlite::Error> for Reason {
     fn from(error: rusqlite::Error) -> Self {
         let error = explain(error);
         Self { kind: error.kind(), text: error.report() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        super::{Role, reserve::SpareFile},
+        *,
+    };
+
+    #[tokio::test]
+    async fn a_rollback_in_the_middle_of_a_group_keeps_nothing_of_it() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let path = folder.path().join("writer.db");
+        let connection = Connection::open(&path).unwrap();
+        connection.execute_batch("CREATE TABLE t (n INTEGER PRIMARY KEY); INSERT INTO t VALUES (0)").unwrap();
+        let reserve = Reserve::take(Arc::new(SpareFile::beside(&path)), Role::Tool);
+        let writer = Writer::start(connection, Arc::new(reserve)).unwrap();
+        let insert = |sql: &'static str| writer.write(move |connection| connection.execute(sql, []).map_err(explain));
+        let (busy, free) = std::sync::mpsc::channel::<()>();
+        let (tell, told) = oneshot::channel();
+        // While the writer waits in this one, the others come together in the next group.
+        let first = writer.write(move |_| {
+            tell.send(()).unwrap();
+            free.recv().unwrap();
+            Ok(())
+        });
+        let group = async {
+            told.await.unwrap();
+            let before = insert("INSERT INTO t VALUES (1)");
+            let breaks = insert("INSERT OR ROLLBACK INTO t VALUES (0)");
+            let after = insert("INSERT INTO t VALUES (2)");
+            tokio::join!(biased; before, breaks, after, async { busy.send(()).unwrap() })
+        };
+        let (first, (before, breaks, after, ())) = tokio::join!(first, group);
+        first.unwrap();
+        assert!(before.is_err() && breaks.is_err() && after.is_err());
+        let kept = || {
+            writer.write(|connection| {
+                connection
+                    .query_row("SELECT group_concat(n) FROM t", [], |row| row.get::<_, String>(0))
+                    .map_err(explain)
+            })
+        };
+        assert_eq!(kept().await.unwrap(), "0");
+        insert("INSERT INTO t VALUES (3)").await.unwrap();
+        assert_eq!(kept().await.unwrap(), "0,3", "the writer goes on");
     }
 }

@@ -13,12 +13,16 @@ use switchboard_core::{
     time::Timestamp,
 };
 
+use super::letters;
 use crate::{
     db::explain,
     store::{EVENT_COLUMNS, SqliteStore, count, event, millis},
 };
 
 const WAITING_FOR_ITS_TIME: i64 = 3;
+
+/// Why an event is buried at whose work the process went on dying.
+const DIED: &str = "the process died or stalled each time it worked on this, also alone";
 
 /// Where a due event waits: the `state` of its row.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -84,21 +88,17 @@ fn interrupt(connection: &Connection, until: i64, now: Timestamp) -> rusqlite::R
              WHERE state = 1 AND lease_until <= ?1"
         ))?
         .execute([until])?;
-    connection
+    let buried: Vec<String> = connection
         .prepare_cached(&format!(
             "INSERT INTO dead_letters (event, tenant, ticket_id, reason, failed, interrupted, at)
-             SELECT event, tenant, ticket_id, 'the process died or stalled each time it worked on this, also alone',
-             failed, interrupted, ?1 FROM jobs WHERE state = 2 AND interrupted >= {last}"
+             SELECT event, tenant, ticket_id, ?1, failed, interrupted, ?2 FROM jobs
+             WHERE state = 2 AND interrupted >= {last} RETURNING event"
         ))?
-        .execute([now.as_millis()])?;
-    // Where an attempt had begun, nobody knows what came of it.
-    connection
-        .prepare_cached(&format!(
-            "UPDATE effects SET state = 4, changed_at = ?1 WHERE state = 1 AND (tenant, id) IN (
-                SELECT e.tenant, coalesce(json_extract(e.detail, '$.review_id'), json_extract(e.detail, '$.decision_id'))
-                FROM jobs j JOIN events e ON e.id = j.event WHERE j.state = 2 AND j.interrupted >= {last})"
-        ))?
-        .execute([now.as_millis()])?;
+        .query_map(params![DIED, now.as_millis()], |row| row.get(0))?
+        .collect::<rusqlite::Result<_>>()?;
+    for event in buried {
+        letters::fail_write_back(connection, &event, DIED, now)?;
+    }
     connection.prepare_cached(&format!("DELETE FROM jobs WHERE state = 2 AND interrupted >= {last}"))?.execute([])?;
     Ok(())
 }

@@ -34,25 +34,33 @@ pub(crate) fn bury(connection: &Connection, lease: &Lease, clock: i64, reason: &
         )
         .and_then(|mut statement| statement.execute(params![lease.event.as_str(), reason, now.as_millis()]))
         .map_err(explain)?;
-    // A write-back that nobody tries again has failed, whatever it failed by.
+    fail_write_back(connection, lease.event.as_str(), reason, now).map_err(explain)?;
+    // When the lease does not hold, its error undoes all of this.
+    held(connection, "DELETE FROM jobs", lease, clock, &[])
+}
+
+/// A write-back that nobody tries again has failed, whatever it failed by, and so has its effect; where an attempt has begun,
+/// nobody knows what came of it.
+pub(super) fn fail_write_back(
+    connection: &Connection,
+    event: &str,
+    reason: &str,
+    now: Timestamp,
+) -> rusqlite::Result<()> {
     connection
         .prepare_cached(&format!(
             "UPDATE tickets SET sync = 2, sync_error = ?2, sync_changed_at = ?3 FROM events e
              WHERE tickets.sync = 0 AND e.id = ?1 AND e.tenant = tickets.tenant AND e.ticket_id = tickets.ticket_id
              AND {IS_WRITTEN_BACK}"
-        ))
-        .and_then(|mut statement| statement.execute(params![lease.event.as_str(), reason, now.as_millis()]))
-        .map_err(explain)?;
-    // The same holds of its effect; where an attempt has begun, nobody knows what came of it.
+        ))?
+        .execute(params![event, reason, now.as_millis()])?;
     connection
         .prepare_cached(&format!(
             "UPDATE effects SET state = iif(state = 1, 4, 3), error = ?2, changed_at = ?3
              WHERE state < 2 AND (tenant, id) = ({EFFECT_OF_EVENT})"
-        ))
-        .and_then(|mut statement| statement.execute(params![lease.event.as_str(), reason, now.as_millis()]))
-        .map_err(explain)?;
-    // When the lease does not hold, its error undoes all of this.
-    held(connection, "DELETE FROM jobs", lease, clock, &[])
+        ))?
+        .execute(params![event, reason, now.as_millis()])?;
+    Ok(())
 }
 
 pub(super) fn list(connection: &Connection, tenant: &TenantId, limit: u32) -> rusqlite::Result<Vec<DeadLetter>> {
@@ -97,24 +105,33 @@ pub(crate) fn revive(connection: &Connection, tenant: &TenantId, id: &EventId) -
 }
 
 pub(crate) fn discard(connection: &Connection, tenant: &TenantId, id: &EventId) -> Result<bool> {
-    let key = params![tenant.as_str(), id.as_str()];
     let work = || {
-        // Else the sweep would find the ticket unfinished and queue it again. A superseded write-back is no reason to stop.
-        let sql = format!(
-            "UPDATE tickets SET dropped = 1 FROM dead_letters d JOIN events e ON e.id = d.event
-             WHERE d.tenant = ?1 AND d.event = ?2 AND e.tenant = tickets.tenant AND e.ticket_id = tickets.ticket_id
-             AND (e.detail_type = 'TicketReceived' OR {IS_WRITTEN_BACK})"
-        );
-        connection.execute(&sql, key)?;
-        let removed = connection.execute("DELETE FROM dead_letters WHERE tenant = ?1 AND event = ?2", key)?;
-        if removed > 0 {
-            let sql =
-                format!("UPDATE effects SET state = 6 WHERE state IN (3, 4) AND (tenant, id) = ({EFFECT_OF_EVENT})");
-            connection.execute(&sql, [id.as_str()])?;
+        let sql = "SELECT EXISTS (SELECT 1 FROM dead_letters WHERE tenant = ?1 AND event = ?2)";
+        if !connection.prepare_cached(sql)?.query_row([tenant.as_str(), id.as_str()], |row| row.get(0))? {
+            return Ok(false);
         }
-        Ok(removed)
+        give_up(connection, tenant, id)?;
+        let sql = format!("UPDATE effects SET state = 6 WHERE state IN (3, 4) AND (tenant, id) = ({EFFECT_OF_EVENT})");
+        connection.execute(&sql, [id.as_str()])?;
+        Ok(true)
     };
-    work().map(|removed| removed > 0).map_err(explain)
+    work().map_err(explain)
+}
+
+/// Nobody works on the event any more, whether it is a dead letter or waits in the queue again.
+pub(crate) fn give_up(connection: &Connection, tenant: &TenantId, id: &EventId) -> rusqlite::Result<()> {
+    let key = params![tenant.as_str(), id.as_str()];
+    // Else the sweep would find the ticket unfinished and queue it again. A superseded write-back is no reason to stop.
+    let sql = format!(
+        "UPDATE tickets SET dropped = 1, sync = iif(sync = 0 AND {IS_WRITTEN_BACK}, 2, sync) FROM events e
+         WHERE e.tenant = ?1 AND e.id = ?2 AND e.tenant = tickets.tenant AND e.ticket_id = tickets.ticket_id
+         AND (e.detail_type = 'TicketReceived' OR {IS_WRITTEN_BACK})"
+    );
+    connection.execute(&sql, key)?;
+    connection.execute("DELETE FROM dead_letters WHERE tenant = ?1 AND event = ?2", key)?;
+    // What is in hand ends by itself.
+    connection.execute("DELETE FROM jobs WHERE tenant = ?1 AND event = ?2 AND state <> 1", key)?;
+    Ok(())
 }
 
 pub(super) fn archived(

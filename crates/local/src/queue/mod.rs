@@ -15,7 +15,7 @@ use switchboard_core::{
 };
 
 pub(crate) use leases::{Due, Turns, begin_epoch, complete, defer, is_held, publish, retry};
-pub(crate) use letters::{bury, discard, revive};
+pub(crate) use letters::{bury, give_up, revive};
 
 use crate::store::SqliteStore;
 

@@ -44,8 +44,6 @@ pub enum ReadExport {
 pub struct ImportOptions {
     /// The tenant has another id here: events get ids of their own, made from both, for they are unique over all tenants.
     pub renamed: bool,
-    /// Unfinished tickets are worked on here from now on; without, they are held.
-    pub resume: bool,
 }
 
 /// What became of the rows of an import.
@@ -57,8 +55,6 @@ pub struct Imported {
     pub there: BTreeMap<&'static str, u64>,
     /// Unfinished tickets that came in held: nobody works on them.
     pub held: u64,
-    /// Held tickets that are worked on from now on.
-    pub resumed: u64,
 }
 
 impl Imported {
@@ -70,7 +66,6 @@ impl Imported {
             }
         }
         self.held += other.held;
-        self.resumed += other.resumed;
     }
 }
 
@@ -209,7 +204,8 @@ fn values(columns: &[Column], fields: &mut Fields) -> std::result::Result<Vec<Va
 }
 
 impl SqliteStore {
-    /// Stores rows of an export in one write; the caller bounds how many. What is there already stays as it is.
+    /// Stores rows of an export in one write; the caller bounds how many. What is there already stays as it is, and
+    /// unfinished tickets are held: the rest of them, such as what has left the system, may be in a later write.
     pub async fn import(&self, scope: &TenantScope, rows: Vec<ImportRow>, options: ImportOptions) -> Result<Imported> {
         self.need_room()?;
         let tenant = scope.tenant().clone();
@@ -223,6 +219,19 @@ impl SqliteStore {
                 Ok(imported)
             })
             .await
+    }
+
+    /// The tenant's held tickets are worked on from now on: the sweep finds them and queues their events. Only when all of
+    /// the export is stored. Says how many they are.
+    pub async fn resume(&self, scope: &TenantScope) -> Result<u64> {
+        let tenant = scope.tenant().clone();
+        let resume = move |connection: &Connection| {
+            connection
+                .execute("UPDATE tickets SET held = 0 WHERE tenant = ?1 AND held = 1", [tenant.as_str()])
+                .map(|rows| rows as u64)
+                .map_err(explain)
+        };
+        self.db.writer.write(resume).await
     }
 }
 
@@ -255,9 +264,6 @@ fn store(
             return Err(Error::new(ErrorKind::Conflict, format!("line {}: {problem}", row.line)));
         }
         *imported.there.entry(table.kind).or_default() += 1;
-        if options.resume && !table.children.is_empty() {
-            imported.resumed += resume(connection, tenant, identity)?;
-        }
         return Ok(());
     }
     *imported.new.entry(table.kind).or_default() += 1;
@@ -267,7 +273,7 @@ fn store(
             insert(connection, child.name, ("ticket", number.into()), child.columns, values.clone())?;
         }
     }
-    if !table.children.is_empty() && !options.resume {
+    if !table.children.is_empty() {
         imported.held += hold(connection, number)?;
     }
     Ok(())
@@ -294,15 +300,6 @@ fn hold(connection: &Connection, ticket: i64) -> Result<u64> {
     connection
         .prepare_cached("UPDATE tickets SET held = 1 WHERE id = ?1 AND sync = ?2 AND dropped = 0")
         .and_then(|mut update| update.execute([ticket, pending]))
-        .map(|rows| rows as u64)
-        .map_err(explain)
-}
-
-/// The sweep finds it and queues its event.
-fn resume(connection: &Connection, tenant: &TenantId, ticket: Option<Value>) -> Result<u64> {
-    connection
-        .prepare_cached("UPDATE tickets SET held = 0 WHERE tenant = ?1 AND ticket_id = ?2 AND held = 1")
-        .and_then(|mut update| update.execute(params![tenant.as_str(), ticket]))
         .map(|rows| rows as u64)
         .map_err(explain)
 }

@@ -164,10 +164,10 @@ async fn an_act_and_its_entry_are_one_write() {
     assert!(!bench.log.audited(act(), bench.log.revive(&scope, &id)).await.unwrap());
     assert_eq!(bench.count().await, 0, "what changed nothing is no act");
     let key = sample::key("acme", 1);
-    let made = bench.log.create_key(&scope, key.clone(), sample::act(Action::KeyCreate, 1));
+    let made = bench.log.create_key(&scope, key.clone(), &[], sample::act(Action::KeyCreate, 1));
     bench.log.audited(sample::act(Action::KeyRotate, 1), made).await.unwrap();
     assert_eq!(bench.count().await, 2, "a write that changes something takes the entry along");
-    let again = bench.log.create_key(&scope, key, sample::act(Action::KeyCreate, 1));
+    let again = bench.log.create_key(&scope, key, &[], sample::act(Action::KeyCreate, 1));
     let refused = bench.log.audited(sample::act(Action::KeyRotate, 1), again).await;
     assert_eq!(refused.unwrap_err().kind(), ErrorKind::Conflict);
     let failed: Result<(), Error> =
@@ -184,7 +184,7 @@ async fn without_a_key_nothing_that_belongs_in_the_log_is_done() {
     let path = folder.path().join("switchboard.db");
     let store = SqliteStore::open(&path, Arc::new(FixedClock::new()), Role::Server).unwrap();
     let key = sample::key("acme", 1);
-    let made = store.create_key(&sample::scope("acme"), key.clone(), sample::act(Action::KeyCreate, 1)).await;
+    let made = store.create_key(&sample::scope("acme"), key.clone(), &[], sample::act(Action::KeyCreate, 1)).await;
     assert_eq!(made.unwrap_err().kind(), ErrorKind::Internal);
     assert_eq!(store.key(&key.id).await.unwrap(), None);
 }

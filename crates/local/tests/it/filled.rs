@@ -93,7 +93,7 @@ impl Filled {
         store.put_customers(&scope, customers.collect()).await.unwrap();
         let mut key = sample::key(tenant, u8::try_from(seed).unwrap());
         key.name = word.to_owned();
-        store.create_key(&scope, key, sample::act(Action::KeyCreate, 1)).await.unwrap();
+        store.create_key(&scope, key, &[], sample::act(Action::KeyCreate, 1)).await.unwrap();
     }
 
     async fn write_back(

@@ -4,10 +4,14 @@ use std::{sync::Arc, time::Duration};
 
 use switchboard_core::{
     event::{EventDetail, TicketRouted},
+    ids::EffectId,
     limits,
-    ports::{Clock, EventFilter, EventQueue, Ids, NewTicket, SyncChange, TenantScope, TicketStore},
+    ports::{
+        Clock, EffectLedger, EventFilter, EventQueue, Ids, Leased, NewTicket, Resolution, SyncChange, TenantScope,
+        TicketStore,
+    },
     tenants::QuotasConfig,
-    tickets::Ticket,
+    tickets::{Decision, Ticket},
 };
 use switchboard_local::{SqliteStore, Swept};
 use switchboard_testkit::{
@@ -48,6 +52,25 @@ impl Bench {
         connection.execute("DELETE FROM jobs", []).unwrap();
     }
 
+    /// Decides ticket 1, whose first event this is.
+    async fn decide(&self, leased: &Leased) -> Decision {
+        let ticket = sample::ticket(1);
+        let decision = sample::decision(&ticket, &self.ids);
+        let routed = TicketRouted {
+            ticket_id: ticket.id.clone(),
+            decision_id: decision.decision_id.clone(),
+            assigned_team: decision.assigned_team.clone(),
+            priority_level: decision.priority_level,
+            confidence_score: decision.confidence_score,
+            requires_manual_review: decision.requires_manual_review,
+        };
+        let mut event = leased.event.clone();
+        event.id = switchboard_core::ids::EventId::from_ulid(self.ids.ulid(event.at));
+        event.detail = EventDetail::TicketRouted(routed);
+        self.store.decide(&self.scope, &decision, event, &leased.lease).await.unwrap();
+        decision
+    }
+
     async fn waiting(&self) -> u64 {
         self.store.depth().await.unwrap().waiting
     }
@@ -68,20 +91,7 @@ async fn an_unfinished_ticket_without_a_job_is_queued_again() {
 async fn a_decision_that_was_not_written_back_is_queued_again_and_a_finished_one_is_not() {
     let bench = Bench::with_tickets(1).await;
     let leased = bench.store.lease(1, Duration::from_secs(60)).await.unwrap().remove(0);
-    let ticket = sample::ticket(1);
-    let decision = sample::decision(&ticket, &bench.ids);
-    let routed = TicketRouted {
-        ticket_id: ticket.id.clone(),
-        decision_id: decision.decision_id.clone(),
-        assigned_team: decision.assigned_team.clone(),
-        priority_level: decision.priority_level,
-        confidence_score: decision.confidence_score,
-        requires_manual_review: decision.requires_manual_review,
-    };
-    let mut event = leased.event.clone();
-    event.id = switchboard_core::ids::EventId::from_ulid(bench.ids.ulid(event.at));
-    event.detail = EventDetail::TicketRouted(routed);
-    bench.store.decide(&bench.scope, &decision, event, &leased.lease).await.unwrap();
+    let (ticket, decision) = (sample::ticket(1), bench.decide(&leased).await);
     bench.lose_all_jobs();
     bench.clock.advance(limits::UNFINISHED_AGE + Duration::from_secs(1));
     assert_eq!(bench.store.sweep().await.unwrap().queued_again, 1);
@@ -101,6 +111,34 @@ async fn a_dead_letter_is_not_queued_again_nor_when_it_is_dropped() {
     bench.clock.advance(limits::UNFINISHED_AGE + Duration::from_secs(1));
     assert_eq!(bench.store.sweep().await.unwrap().queued_again, 0);
     assert!(bench.store.discard(&bench.scope, &leased.event.id).await.unwrap());
+    assert_eq!(bench.store.sweep().await.unwrap().queued_again, 0);
+}
+
+#[test]
+fn what_was_only_queued_again_lets_the_sweeper_rest() {
+    assert!(!Swept { queued_again: 3, ..Swept::default() }.has_more());
+    assert!(Swept { queued_again: 500, ..Swept::default() }.has_more(), "as many as one sweep does");
+    assert!(Swept { queued_again: 3, expired: 1, ..Swept::default() }.has_more());
+}
+
+#[tokio::test]
+async fn what_a_person_has_given_up_is_not_queued_again() {
+    let bench = Bench::with_tickets(1).await;
+    let leased = bench.store.lease(1, Duration::from_secs(60)).await.unwrap().remove(0);
+    let decision = bench.decide(&leased).await;
+    let routed = bench.store.lease(1, Duration::from_secs(60)).await.unwrap().remove(0);
+    bench.store.bury(&routed.lease, "it cannot be done").await.unwrap();
+    assert!(bench.store.revive(&bench.scope, &routed.event.id).await.unwrap());
+    // Also in hand, before its attempt begins.
+    let in_hand = bench.store.lease(1, Duration::from_secs(60)).await.unwrap().remove(0);
+    let id = EffectId::from(&decision.decision_id);
+    assert!(bench.store.resolve(&bench.scope, &id, Resolution::Abandon, None).await.unwrap());
+    bench.store.complete(&in_hand.lease).await.unwrap();
+    bench.clock.advance(limits::UNFINISHED_AGE + Duration::from_secs(1));
+    assert_eq!(bench.store.sweep().await.unwrap().queued_again, 0);
+    // An older program has left the ticket as if nobody had said anything.
+    let connection = rusqlite::Connection::open(bench.folder.path().join("switchboard.db")).unwrap();
+    assert_eq!(connection.execute("UPDATE tickets SET dropped = 0, sync = 0", []).unwrap(), 1);
     assert_eq!(bench.store.sweep().await.unwrap().queued_again, 0);
 }
 

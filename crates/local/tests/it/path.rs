@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc, Mutex,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -12,10 +12,17 @@ use async_trait::async_trait;
 use serde_json::json;
 use switchboard_core::{
     app::{App, BacklogLimits, RETRY_DELAYS},
+    effects::OnTheirWay,
     error::{Error, ErrorKind, Result, Retry},
+    event::Event,
     ids::TicketId,
+    jobs::drain,
     json::parse,
-    ports::{CustomerStore, Desk, DeskReceipt, DeskUpdate, TenantScope, TenantSource},
+    limits,
+    ports::{
+        Clock, CustomerStore, Desk, DeskReceipt, DeskUpdate, EventFilter, EventQueue, Repeats, TenantScope,
+        TenantSource,
+    },
     tenants::Tenant,
     tickets::{
         SyncStatus,
@@ -41,6 +48,9 @@ pub(crate) struct MoodyDesk {
     pub(crate) taken: Mutex<Vec<DeskUpdate>>,
     kind: ErrorKind,
     retry: Retry,
+    /// Whether it can be asked what it has; it says that it has nothing.
+    can_be_asked: AtomicBool,
+    asked: AtomicUsize,
 }
 
 #[async_trait]
@@ -55,6 +65,15 @@ impl Desk for MoodyDesk {
                 Ok(DeskReceipt { text: format!("ticket {} updated", update.ticket_id) })
             }
         }
+    }
+
+    fn repeats(&self, _tenant: &Tenant) -> Repeats {
+        if self.can_be_asked.load(Ordering::Relaxed) { Repeats::LookFirst } else { Repeats::Safe }
+    }
+
+    async fn look_up(&self, _tenant: &Tenant, _update: &DeskUpdate) -> Result<Option<DeskReceipt>> {
+        self.asked.fetch_add(1, Ordering::Relaxed);
+        Ok(None)
     }
 }
 
@@ -88,7 +107,14 @@ impl Bench {
         let tenant = Arc::new(sample::tenant());
         let scope = TenantScope::of_tenant(&tenant);
         store.put_customers(&scope, vec![sample::stored_customer(1)]).await.unwrap();
-        let desk = Arc::new(MoodyDesk { failures: failures.into(), taken: Mutex::default(), kind, retry });
+        let desk = Arc::new(MoodyDesk {
+            failures: failures.into(),
+            taken: Mutex::default(),
+            kind,
+            retry,
+            can_be_asked: false.into(),
+            asked: 0.into(),
+        });
         let classifier = Arc::new(LocalClassifier::new(1));
         let app = App {
             tenants: Arc::new(OneTenant(tenant)),
@@ -115,6 +141,7 @@ impl Bench {
             ids: Arc::new(SeededIds::new(7)),
             retry_delays: RETRY_DELAYS.into(),
             backlog: BacklogLimits::default(),
+            on_their_way: OnTheirWay::new(clock.as_ref()),
         };
         Self { folder, app: TestApp::new(app), clock, store, scope, desk }
     }
@@ -229,6 +256,28 @@ async fn a_desk_that_names_a_time_is_left_alone_until_then() {
 }
 
 #[tokio::test]
+async fn what_may_be_on_its_way_is_not_looked_up_early_because_the_wall_clock_jumps() {
+    let bench = Bench::with_desk(1, ErrorKind::Unavailable, Retry::Later).await;
+    bench.desk.can_be_asked.store(true, Ordering::Relaxed);
+    let asked = || bench.desk.asked.load(Ordering::Relaxed);
+    bench.send(|_| {}).await.unwrap();
+    bench.app.run_jobs().await;
+    let hour = Duration::from_secs(3_600);
+    bench.clock.jump(bench.clock.now().plus(hour));
+    bench.clock.advance(Duration::from_secs(2));
+    assert_eq!((bench.app.run_jobs().await, asked()), (1, 0));
+    // The next process knows no more than that it came after.
+    bench.clock.jump(bench.clock.now().plus(hour));
+    let next = App { on_their_way: OnTheirWay::new(bench.clock.as_ref()), ..(*bench.app).clone() };
+    bench.clock.advance(Duration::from_secs(29));
+    assert_eq!((drain(&next).await.unwrap(), asked()), (1, 0));
+    bench.clock.advance(Duration::from_secs(1));
+    assert_eq!((drain(&next).await.unwrap(), asked()), (1, 1));
+    assert_eq!(bench.desk.taken.lock().unwrap().len(), 1);
+    bench.app.finish().await;
+}
+
+#[tokio::test]
 async fn a_replayed_archive_changes_nothing() {
     let bench = Bench::with_desk(0, ErrorKind::Unavailable, Retry::Later).await;
     bench.send(|_| {}).await.unwrap();
@@ -266,6 +315,48 @@ async fn a_worker_that_is_stopped_finishes_what_it_has_in_hand() {
         tokio::task::yield_now().await;
     }
     worker.await.unwrap();
+    bench.app.finish().await;
+}
+
+#[tokio::test]
+async fn suspects_and_others_take_turns() {
+    let bench = Bench::with_desk(0, ErrorKind::Unavailable, Retry::Later).await;
+    for id in ["T-1", "T-2", "T-3"] {
+        bench.send(|body| body["ticket_id"] = id.into()).await.unwrap();
+    }
+    for _ in 0..limits::JOB_INTERRUPTIONS_BEFORE_ALONE {
+        assert_eq!(bench.store.lease(10, limits::LEASE_TIME).await.unwrap().len(), 3);
+        bench.clock.advance(limits::LEASE_TIME + Duration::from_secs(1));
+    }
+    bench.send(|body| body["ticket_id"] = "T-4".into()).await.unwrap();
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let app: App = (*bench.app).clone();
+    let worker = tokio::spawn(async move {
+        switchboard_core::jobs::work(&app, async { stopped.await.unwrap_or(()) }, Duration::from_secs(5)).await;
+    });
+    tokio::time::timeout(Duration::from_secs(20), async {
+        while bench.desk.taken.lock().unwrap().len() < 4 {
+            bench.clock.advance(Duration::from_millis(1));
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    })
+    .await
+    .unwrap();
+    let taken: Vec<_> = bench.desk.taken.lock().unwrap().iter().map(|update| update.ticket_id.to_string()).collect();
+    assert_eq!(taken[0], "T-4", "a process begins with what is not under suspicion: {taken:?}");
+    stop.send(()).unwrap();
+    while !worker.is_finished() {
+        bench.clock.advance(Duration::from_millis(100));
+        tokio::task::yield_now().await;
+    }
+    worker.await.unwrap();
+    let all = EventFilter { limit: 100, ..EventFilter::default() };
+    let events = bench.store.archived(&bench.scope, &all).await.unwrap();
+    let at = |what: &str, id: &str| {
+        let of = |event: &&Event| event.detail.detail_type() == what && event.detail.ticket_id().as_str() == id;
+        events.iter().find(of).unwrap().at
+    };
+    assert!(at("TicketSynced", "T-4") <= at("TicketRouted", "T-3"), "it does not wait for the last of them");
     bench.app.finish().await;
 }
 

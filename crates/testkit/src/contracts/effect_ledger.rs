@@ -38,9 +38,11 @@ pub async fn effect_ledger(make: impl AsyncFn() -> UnderTest<Stores>) {
             a_review_supersedes_what_is_held,
             a_burial_leaves_an_open_attempt_unknown,
             deaths_leave_an_open_attempt_unknown,
+            deaths_before_an_attempt_leave_the_effect_failed,
             it_happened_says_a_person,
             it_is_tried_again_when_a_person_says_so,
             a_person_gives_it_up,
+            a_person_gives_it_up_after_its_dead_letter_was_replayed,
             a_dropped_dead_letter_gives_it_up,
             only_what_is_held_is_resolved,
             a_foreign_tenant_sees_and_resolves_nothing,
@@ -272,6 +274,24 @@ async fn deaths_leave_an_open_attempt_unknown(bench: Bench) {
     let ticket = sample::ticket(1);
     let (decision, routed) = bench.routed(&bench.acme, &ticket).await;
     attempt(&bench, &decision, &routed.lease, false).await;
+    die_often(&bench).await;
+    expect_eq("the effect", effect(&bench, &decision).await.state, EffectState::Unknown);
+    let status = bench.file(&bench.acme, &ticket.id).await.sync.status;
+    expect_eq("the ticket's write-back", status, SyncStatus::Failed);
+}
+
+async fn deaths_before_an_attempt_leave_the_effect_failed(bench: Bench) {
+    let ticket = sample::ticket(1);
+    let (decision, _) = bench.routed(&bench.acme, &ticket).await;
+    die_often(&bench).await;
+    let seen = effect(&bench, &decision).await;
+    let reason = bench.dead(&bench.acme).await[0].reason.clone();
+    expect_eq("the effect and its error", (seen.state, seen.error), (EffectState::Failed, Some(reason)));
+    expect_eq("held", held(&bench, &bench.acme).await.len(), 1);
+}
+
+/// The process dies with the one event in hand until that is a dead letter.
+async fn die_often(bench: &Bench) {
     for _ in 1..limits::JOB_INTERRUPTIONS_BEFORE_ALONE {
         bench.expire();
         bench.lease_only("after a death").await;
@@ -284,7 +304,6 @@ async fn deaths_leave_an_open_attempt_unknown(bench: Bench) {
     bench.expire();
     bench.expect_nothing_due("after so many deaths alone").await;
     expect("no suspect any more", bench.lease_suspect().await.is_none(), "one");
-    expect_eq("the effect", effect(&bench, &decision).await.state, EffectState::Unknown);
 }
 
 async fn it_happened_says_a_person(bench: Bench) {
@@ -320,6 +339,17 @@ async fn a_person_gives_it_up(bench: Bench) {
     expect_eq("the effect", effect(&bench, &decision).await.state, EffectState::Abandoned);
     expect_eq("dead letters", bench.dead(&bench.acme).await.len(), 0);
     bench.expect_nothing_due("after it was given up").await;
+}
+
+async fn a_person_gives_it_up_after_its_dead_letter_was_replayed(bench: Bench) {
+    let (ticket, decision, routed) = held_one(&bench, true).await;
+    expect_eq("revive", expect_ok("revive", bench.queue.revive(&bench.acme, &routed.event.id).await), true);
+    expect_eq("resolve", resolve(&bench, &decision, Resolution::Abandon).await, true);
+    expect_eq("the effect", effect(&bench, &decision).await.state, EffectState::Abandoned);
+    expect_eq("dead letters", bench.dead(&bench.acme).await.len(), 0);
+    bench.expect_nothing_due("after it was given up").await;
+    let status = bench.file(&bench.acme, &ticket.id).await.sync.status;
+    expect_eq("the ticket's write-back", status, SyncStatus::Failed);
 }
 
 async fn a_dropped_dead_letter_gives_it_up(bench: Bench) {

@@ -50,6 +50,7 @@ pub async fn key_store(make: impl AsyncFn() -> UnderTest<Keys>) {
             a_rotated_key_ends_and_its_successor_begins_in_one_write,
             rotation_never_makes_a_key_last_longer,
             what_cannot_be_rotated_stays_as_it_is,
+            what_is_to_be_forgotten_goes_with_the_write_of_the_new_key,
             the_last_use_is_kept,
             each_change_writes_one_entry_and_what_changes_nothing_writes_none,
         ]
@@ -81,7 +82,7 @@ impl Bench {
 
     async fn create(&self, key: &KeyRecord) {
         let scope = TenantScope::of_operator(key.tenant.clone());
-        expect_ok("create_key", self.keys.create_key(&scope, key.clone(), created()).await);
+        expect_ok("create_key", self.keys.create_key(&scope, key.clone(), &[], created()).await);
     }
 
     /// Looks up when nothing old is given any more.
@@ -96,7 +97,7 @@ impl Bench {
 
     async fn rotate(&self, scope: &TenantScope, old: &KeyRecord, end: Timestamp, new: &KeyRecord) -> bool {
         let act = sample::act(Action::KeyRotate, 1);
-        expect_ok("rotate_key", self.keys.rotate_key(scope, &old.id, end, new.clone(), act).await)
+        expect_ok("rotate_key", self.keys.rotate_key(scope, &old.id, end, new.clone(), &[], act).await)
     }
 
     async fn acts(&self) -> Vec<Action> {
@@ -158,7 +159,7 @@ async fn an_id_that_is_there_is_a_conflict(bench: Bench) {
     let first = sample::key("acme", 1);
     bench.create(&first).await;
     let second = KeyRecord { name: "another".to_owned(), id: first.id.clone(), ..sample::key("acme", 2) };
-    let created = bench.keys.create_key(&bench.acme, second, created()).await;
+    let created = bench.keys.create_key(&bench.acme, second, &[], created()).await;
     expect_kind("create_key with an id that is there", created, ErrorKind::Conflict);
     expect_eq("the key that is kept", bench.find(&first).await, Some(first.clone()));
     expect_eq("acme's keys", bench.list(&bench.acme).await, vec![first]);
@@ -168,7 +169,7 @@ async fn an_id_of_another_tenant_is_a_conflict(bench: Bench) {
     let first = sample::key("acme", 1);
     bench.create(&first).await;
     let second = KeyRecord { id: first.id.clone(), ..sample::key("globex", 2) };
-    let created = bench.keys.create_key(&bench.globex, second, created()).await;
+    let created = bench.keys.create_key(&bench.globex, second, &[], created()).await;
     expect_kind("create_key with an id that another tenant has", created, ErrorKind::Conflict);
     expect_eq("the key that is kept", bench.find(&first).await, Some(first));
     expect_eq("globex's keys", bench.list(&bench.globex).await, Vec::new());
@@ -240,13 +241,45 @@ async fn what_cannot_be_rotated_stays_as_it_is(bench: Bench) {
         bench.rotate(&bench.acme, &absent, end, &sample::key("acme", 4)).await,
         false,
     );
-    let taken = bench.keys.rotate_key(&bench.acme, &old.id, end, there.clone(), created()).await;
+    let taken = bench.keys.rotate_key(&bench.acme, &old.id, end, there.clone(), &[], created()).await;
     expect_kind("rotate_key to an id that is there", taken, ErrorKind::Conflict);
     expect_eq("acme's keys", bench.list(&bench.acme).await, vec![there, old.clone()]);
     expect_eq("globex's keys", bench.list(&bench.globex).await, Vec::new());
     bench.revoke(&bench.acme, &old.id, end).await;
     expect_eq("rotating a revoked key", bench.rotate(&bench.acme, &old, end, &sample::key("acme", 5)).await, false);
     expect_eq("acme's keys are as many", bench.list(&bench.acme).await.len(), 2);
+}
+
+async fn what_is_to_be_forgotten_goes_with_the_write_of_the_new_key(bench: Bench) {
+    let [one, two, three] = [1, 2, 3].map(|n| sample::key("acme", n));
+    let foreign = sample::key("globex", 9);
+    for key in [&one, &two, &three, &foreign] {
+        bench.create(key).await;
+    }
+    for key in [&one, &two] {
+        bench.revoke(&bench.acme, &key.id, key.created_at).await;
+        bench.find(key).await;
+    }
+    let absent = sample::key("acme", 8).id;
+    let forget = [one.id.clone(), foreign.id.clone(), absent];
+    let taken = bench.keys.create_key(&bench.acme, three.clone(), &forget, created()).await;
+    expect_kind("create_key with an id that is there", taken, ErrorKind::Conflict);
+    expect_eq("acme's keys after a refusal", bench.list(&bench.acme).await.len(), 3);
+    let four = sample::key("acme", 4);
+    expect_ok("create_key", bench.keys.create_key(&bench.acme, four.clone(), &forget, created()).await);
+    let left: Vec<_> = bench.list(&bench.acme).await.into_iter().map(|key| key.id).collect();
+    expect_eq("acme's keys", left, [&four, &three, &two].map(|key| key.id.clone()).to_vec());
+    expect_eq("the key that was forgotten", bench.find(&one).await, None);
+    expect_eq("another tenant's key", bench.find(&foreign).await, Some(foreign.clone()));
+    let (five, end) = (sample::key("acme", 5), four.created_at.plus(Duration::from_secs(60)));
+    let forget = [two.id.clone()];
+    let rotated = bench.keys.rotate_key(&bench.acme, &two.id, end, five.clone(), &forget, created()).await;
+    expect_eq("rotating a revoked key", expect_ok("rotate_key", rotated), false);
+    expect_eq("acme's keys after a refusal", bench.list(&bench.acme).await.len(), 3);
+    let rotated = bench.keys.rotate_key(&bench.acme, &four.id, end, five.clone(), &forget, created()).await;
+    expect_eq("whether the key was rotated", expect_ok("rotate_key", rotated), true);
+    let left: Vec<_> = bench.list(&bench.acme).await.into_iter().map(|key| key.id).collect();
+    expect_eq("acme's keys", left, [&five, &four, &three].map(|key| key.id.clone()).to_vec());
 }
 
 async fn the_last_use_is_kept(bench: Bench) {
@@ -265,7 +298,7 @@ async fn the_last_use_is_kept(bench: Bench) {
 async fn each_change_writes_one_entry_and_what_changes_nothing_writes_none(bench: Bench) {
     let (old, new) = (sample::key("acme", 1), sample::key("acme", 2));
     bench.create(&old).await;
-    let again = bench.keys.create_key(&bench.acme, old.clone(), created()).await;
+    let again = bench.keys.create_key(&bench.acme, old.clone(), &[], created()).await;
     expect_kind("create_key with an id that is there", again, ErrorKind::Conflict);
     let end = old.created_at.plus(Duration::from_secs(60));
     bench.rotate(&bench.globex, &old, end, &sample::key("globex", 3)).await;

@@ -9,6 +9,7 @@ use std::{
 use serde_json::json;
 use switchboard_core::{
     app::{App, BacklogLimits, RETRY_DELAYS},
+    effects::OnTheirWay,
     ids::{DecisionId, TicketId},
     jobs,
     json::parse,
@@ -134,6 +135,7 @@ impl Story {
             ids: self.ids.clone(),
             retry_delays: RETRY_DELAYS.into(),
             backlog: BacklogLimits::default(),
+            on_their_way: OnTheirWay::new(self.world.clock.as_ref()),
         };
         *lock(&self.app) = Some(app.clone());
         let worker = app.clone();

@@ -103,7 +103,7 @@ impl KeyStore for Away {
         away()
     }
 
-    async fn create_key(&self, _: &TenantScope, _: KeyRecord, _: NewAuditEntry) -> Result<()> {
+    async fn create_key(&self, _: &TenantScope, _: KeyRecord, _: &[KeyId], _: NewAuditEntry) -> Result<()> {
         away()
     }
 
@@ -121,6 +121,7 @@ impl KeyStore for Away {
         _: &KeyId,
         _: Timestamp,
         _: KeyRecord,
+        _: &[KeyId],
         _: NewAuditEntry,
     ) -> Result<bool> {
         away()

@@ -71,6 +71,7 @@ impl SimDesk {
 #[async_trait]
 impl Desk for SimDesk {
     async fn update(&self, tenant: &Tenant, update: &DeskUpdate) -> Result<DeskReceipt> {
+        let began = self.world.clock.monotonic();
         self.world.step("desk asked").await;
         if self.world.fault("desk refuses", 80) {
             return Err(Error::new(ErrorKind::Unavailable, "503").not_applied());
@@ -85,8 +86,9 @@ impl Desk for SimDesk {
         if self.world.fault("desk hangs", 20) {
             return pending().await;
         }
-        if !self.world.jumps() && self.world.fault("desk applies late", 20) {
+        if self.world.fault("desk applies late", 20) {
             let late = Duration::from_millis(self.world.below(limits::EFFECT_ON_ITS_WAY.as_millis() as usize) as u64);
+            let late = (began + late).saturating_sub(self.world.clock.monotonic());
             let (desk, tenant, update) = (self.clone(), tenant.id.clone(), update.clone());
             self.spawner.spawn(Owner::World, async move {
                 desk.world.clock.sleep(late).await;

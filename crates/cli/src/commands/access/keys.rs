@@ -47,7 +47,7 @@ async fn create(
         scopes = Scope::TICKETS.to_vec();
     }
     let wish = Wish { name, scopes, expires_at };
-    if let Some(mistake) = wish.mistakes(core.app.clock.now()).first() {
+    if let Some(mistake) = wish.mistakes(core.app.clock.now(), None).first() {
         bail!("{} {}", option_of(&mistake.pointer), mistake.detail);
     }
     let (key, record) = keys::create(&core.app, &core.pepper, scope, &operator::by(), wish).await.map_err(told)?;

@@ -33,6 +33,8 @@ pub(crate) async fn backup(session: Session, arguments: args::Backup) -> Result<
         bail!("there is no data in {} yet", session.data.root().display());
     }
     finish_interrupted(&session.data)?;
+    // It is noted in the log at the end, which opens the data: better to be refused now.
+    drop(session.lock_if_older()?);
     let (data, file, quiet) = (session.data.clone(), arguments.file.clone(), session.global.quiet);
     let manifest = tokio::task::spawn_blocking(move || create(&data, &arguments, quiet));
     let manifest = manifest.await.context("the backup died")??;

@@ -13,7 +13,7 @@ use switchboard_core::{
     access::audit::{Action, Details, Label},
     ports::Clock,
 };
-use switchboard_local::{SystemClock, check_database};
+use switchboard_local::{SystemClock, check_database, end_sessions};
 use zip::ZipArchive;
 
 use super::{
@@ -159,6 +159,7 @@ fn stage(archive: &mut ZipArchive<File>, place: &Stage, quiet: bool) -> Result<M
         bail!("the backup is damaged: the pepper is missing or of a wrong length");
     }
     let found = check_database(&place.path(DATABASE)).context("the backup is refused")?;
+    end_sessions(&place.path(DATABASE)).context("the sessions in the backup cannot be ended")?;
     if (found.schema_version, found.tickets) != (manifest.schema_version, manifest.tickets) {
         bail!("the backup is damaged: its database is not the one that the manifest tells of");
     }

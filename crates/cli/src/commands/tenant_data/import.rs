@@ -53,7 +53,7 @@ pub(crate) async fn import(session: Session, mut file: File, name: &Path, resume
     file.seek(SeekFrom::Start(0))?;
     let (send, mut batches) = mpsc::channel::<Vec<ImportRow>>(4);
     let reading = tokio::task::spawn_blocking(move || read(file, send));
-    let (scope, options) = (TenantScope::of_operator(id.clone()), ImportOptions { renamed, resume });
+    let (scope, options) = (TenantScope::of_operator(id.clone()), ImportOptions { renamed });
     let (mut imported, bar) = (Imported::default(), counter(quiet, "rows"));
     let mut taken = 0;
     while let Some(batch) = batches.recv().await {
@@ -66,9 +66,11 @@ pub(crate) async fn import(session: Session, mut file: File, name: &Path, resume
     // Last, so that the tenant is known to the server when all of it is there.
     let configuration = place_files(&session.data.tenants().join(id.as_str()), &files)?;
     let source = Some(Label::new(&name.display().to_string()));
+    // Only now: what is worked on before all of it is there may be sent again, although the export says that it was.
+    let resumed = if resume { Some(wired.store.resume(&scope).await?) } else { None };
     let details = Details { count: Some(taken), source, ..Details::default() };
     wired.app.audit.append(operator::by().did(Action::TenantImport, Some(&id)).with(details)).await?;
-    report(&session, &exported, &id, &imported, configuration)
+    report(&session, &exported, &id, &imported, resumed, configuration)
 }
 
 struct Checked {
@@ -174,6 +176,7 @@ fn report(
     exported: &TenantId,
     id: &TenantId,
     imported: &Imported,
+    resumed: Option<u64>,
     configuration: Configuration,
 ) -> Result<ExitCode> {
     let word = match configuration {
@@ -182,10 +185,11 @@ fn report(
         Configuration::Same => "same",
         Configuration::Kept => "kept",
     };
+    let held = if resumed.is_some() { 0 } else { imported.held };
     if session.global.json {
         output::json(&json!({
             "tenant": id, "exported_tenant": exported, "configuration": word, "new": imported.new,
-            "there": imported.there, "held": imported.held, "resumed": imported.resumed,
+            "there": imported.there, "held": held, "resumed": resumed.unwrap_or(0),
         }))?;
     } else {
         let list = |counts: &std::collections::BTreeMap<&str, u64>| {
@@ -198,15 +202,12 @@ fn report(
             Configuration::None => println!("The export has no configuration; put one in place."),
             Configuration::New | Configuration::Same => {}
         }
-        if imported.held > 0 {
-            println!(
-                "{} unfinished tickets are held: nobody works on them here, for the old system may.",
-                imported.held
-            );
+        if held > 0 {
+            println!("{held} unfinished tickets are held: nobody works on them here, for the old system may.");
             println!("Once it does not, run the import again with --resume.");
         }
-        if imported.resumed > 0 {
-            println!("{} held tickets are worked on from the next sweep on.", imported.resumed);
+        if let Some(resumed) = resumed.filter(|resumed| *resumed > 0) {
+            println!("{resumed} held tickets are worked on from the next sweep on.");
         }
         println!("API keys, secrets and models are not in an export: make and train them here.");
     }

@@ -212,4 +212,8 @@ async fn a_full_backlog_is_told_before_the_body_is_read() {
     let metrics = api.get("/metrics").await.text();
     assert!(metrics.contains("switchboard_http_refused_total{limit=\"backlog\"}"), "{metrics}");
     assert_eq!(api.get("/tickets").await.status, 200, "reading goes on");
+    // A review that the desk is to be told of is work, too.
+    api.ticket_until("T-0", "is decided", |ticket| !ticket["decision"].is_null()).await;
+    let answer = api.post("/tickets/T-0/review", &json!({"note": "x", "priority": "critical"})).await;
+    assert_eq!((answer.status, answer.header("retry-after")), (429, "10"), "{}", answer.text());
 }

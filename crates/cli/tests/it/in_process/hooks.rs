@@ -1,13 +1,15 @@
 //! Forged, changed, replayed and old web hooks, in very many: none is taken. Good ones within five minutes: each is.
 
-use std::time::Duration;
+use std::{convert::Infallible, future::ready, time::Duration};
 
 use axum::{
     body::Body,
     http::{HeaderName, HeaderValue, Request},
 };
+use futures_util::{FutureExt, StreamExt, stream};
 use serde_json::{Value, json};
 use switchboard_core::{
+    access::Scope,
     ports::{TicketFilter, TicketStore},
     webhook::SigningKey,
 };
@@ -204,7 +206,7 @@ async fn a_replay_stores_nothing_and_an_old_one_is_refused() {
 #[tokio::test]
 async fn a_callers_own_key_is_never_one_of_a_web_hook() {
     let world = world();
-    let key = world.key(HERE, &[switchboard_core::access::Scope::TicketsWrite], None).await;
+    let key = world.key(HERE, &[Scope::TicketsWrite], None).await;
     let by_key = |idempotency_key: &str, ticket_id: &str| {
         let request = Request::post("/tickets").header("x-api-key", &key).header("idempotency-key", idempotency_key);
         request.body(Body::from(ticket(ticket_id).to_string())).unwrap()
@@ -247,6 +249,66 @@ async fn a_refusal_does_not_tell_which_tenants_there_are() {
     answers.push(without_secret);
     assert!(answers.windows(2).all(|pair| pair[0] == pair[1]), "{answers:#?}");
     assert_eq!(answers[0].json()["type"], "urn:switchboard:problem:unauthorized");
+}
+
+/// The hook, of whose body a mebibyte less a byte comes and then nothing.
+fn stalled(hook: &Hook) -> Request<Body> {
+    let mut request = hook.request().unwrap();
+    let beginning = stream::once(ready(Ok::<_, Infallible>(vec![b' '; (1 << 20) - 1])));
+    *request.body_mut() = Body::from_stream(beginning.chain(stream::pending()));
+    request
+}
+
+#[tokio::test]
+async fn bodies_of_nobody_known_are_in_the_way_of_no_caller() {
+    let world = world();
+    let key = world.key(HERE, &[Scope::TicketsWrite], None).await;
+    let good = Hook::new(&[SECRET], "msg_1", now(&world), &ticket("T-1"));
+    let mut waiting: Vec<_> = (0..80).map(|_| Box::pin(world.call(stalled(&good)))).collect();
+    for one in &mut waiting {
+        let _ = one.now_or_never();
+    }
+    assert_eq!(send(&world, &good).await.status, 503, "the room of those whom nobody knows is full");
+    let request = Request::post("/tickets").header("x-api-key", &key).body(Body::from(ticket("T-2").to_string()));
+    assert_eq!(world.call(request.unwrap()).await.status, 202, "who has a key has another");
+    drop(waiting);
+    assert_eq!(send(&world, &good).await.status, 202);
+}
+
+#[tokio::test]
+async fn batches_that_do_not_come_are_in_the_way_of_no_other_tenant() {
+    let world = world();
+    let [slow, other] = [HERE, ELSEWHERE].map(|tenant| world.key(tenant, &[Scope::TicketsWrite], None));
+    let (slow, other) = (slow.await, other.await);
+    let batch = |key: &str, body: Body| Request::post("/tickets/batch").header("x-api-key", key).body(body).unwrap();
+    let stalled = || {
+        let beginning = stream::iter((0..20).map(|_| Ok::<_, Infallible>(vec![b' '; 1 << 20])));
+        batch(&slow, Body::from_stream(beginning.chain(stream::pending())))
+    };
+    let mut waiting: Vec<_> = (0..8).map(|_| Box::pin(world.call(stalled()))).collect();
+    for one in &mut waiting {
+        let _ = one.now_or_never();
+    }
+    let tickets = || Body::from(json!([ticket("T-1")]).to_string());
+    assert_eq!(world.call(batch(&other, tickets())).await.status, 202);
+    assert_eq!(world.call(batch(&slow, tickets())).await.status, 202, "three have the part's greater half");
+    drop(waiting);
+}
+
+#[tokio::test]
+async fn what_nobody_can_have_signed_is_refused_before_its_body_and_a_tenant_is_not() {
+    let world = world();
+    let good = Hook::new(&[SECRET], "msg_1", now(&world), &ticket("T-1"));
+    let old = Hook::new(&[SECRET], "msg_1", now(&world) - SKEW - 1, &ticket("T-1"));
+    let without = Hook { headers: good.headers[..2].to_vec(), ..good.clone() };
+    for hook in [old, without] {
+        let reply = world.call(stalled(&hook)).now_or_never();
+        assert_eq!(reply.map(|reply| reply.status), Some(401), "{hook:?}");
+    }
+    for tenant in [HERE, "nobody"] {
+        let hook = Hook { tenant: tenant.to_owned(), ..good.clone() };
+        assert!(world.call(stalled(&hook)).now_or_never().is_none(), "{tenant}: who sends no body learns nothing");
+    }
 }
 
 #[tokio::test]

@@ -76,3 +76,55 @@ async fn a_tenant_has_so_many_keys_in_force_and_no_more() {
     assert_eq!(make().await.status, 409);
     world.key(super::ELSEWHERE, &[Scope::TicketsRead], None).await;
 }
+
+#[tokio::test]
+async fn of_keys_that_have_ended_the_newest_are_kept() {
+    let world = World::new();
+    let manager = world.key(HERE, &[Scope::KeysManage], None).await;
+    let most = limits::DEAD_KEYS_KEPT;
+    for _ in 0..most + 5 {
+        let key = world.key(HERE, &[Scope::TicketsRead], None).await;
+        world.clock.advance(Duration::from_millis(1));
+        world.revoke(HERE, &key).await;
+    }
+    let newest = world.key(HERE, &[Scope::TicketsRead], None).await;
+    world.revoke(HERE, &newest).await;
+    let list = async || manage(&world, &manager, "GET", "/keys", None).await.json().as_array().unwrap().clone();
+    // One is in force, and the last that was revoked has made no room yet.
+    assert_eq!(list().await.len(), most + 2);
+    let newest = &newest["sb_live_".len()..][..16];
+    assert!(list().await.iter().any(|key| key["id"] == newest));
+}
+
+#[tokio::test]
+async fn a_key_makes_none_that_outlasts_it() {
+    let world = World::new();
+    let end = world.app.clock.now().plus(10 * MINUTE);
+    let manager = world.key(HERE, &[Scope::KeysManage], Some(end)).await;
+    let post = async |path: &str, body: Value| manage(&world, &manager, "POST", path, Some(body)).await;
+    let own = format!("/keys/{}/rotate", &manager["sb_live_".len()..][..16]);
+    let without = world.key(HERE, &[Scope::KeysManage], None).await;
+    let other = format!("/keys/{}/rotate", &without["sb_live_".len()..][..16]);
+    world.clock.advance(MINUTE);
+    let later = json!(end.plus(Duration::from_secs(1)));
+    for (path, body) in [
+        ("/keys", json!({"scopes": ["keys:manage"], "expires_at": later})),
+        (own.as_str(), json!({"expires_at": later})),
+        (other.as_str(), json!({"expires_at": later})),
+    ] {
+        let refused = post(path, body).await;
+        assert_eq!(
+            (refused.status, &refused.json()["errors"][0]["pointer"]),
+            (422, &json!("/expires_at")),
+            "{refused:?}"
+        );
+    }
+    for (path, body) in [
+        ("/keys", json!({"scopes": ["keys:manage"]})),
+        (other.as_str(), json!({})),
+        (own.as_str(), json!({"overlap_seconds": 3600})),
+    ] {
+        let made = post(path, body).await;
+        assert_eq!((made.status, &made.json()["expires_at"]), (201, &json!(end)), "{made:?}");
+    }
+}

@@ -149,6 +149,9 @@ async fn a_restored_folder_serves_with_the_same_keys_tenants_and_secrets() {
     }
     let again = home.run(&["backup", text(&file)]);
     assert!(again.stderr.contains("--force"), "{again:?}");
+    let database = rusqlite::Connection::open(home.data().join("switchboard.db")).unwrap();
+    database.execute("INSERT INTO sessions VALUES (x'00', 's', 0, 0, 9)", []).unwrap();
+    drop(database);
     home.ok(&["backup", text(&file), "--force"]);
     let shown = home.ok(&["restore", text(&file), "--check"]);
     assert!(shown.contains("good: 2 tickets"), "{shown}");
@@ -159,6 +162,10 @@ async fn a_restored_folder_serves_with_the_same_keys_tenants_and_secrets() {
     assert_eq!(fs::read_to_string(home.data().join("secrets/acme/hook")).unwrap(), "canary-of-a-secret");
     let left: Vec<_> = fs::read_dir(home.data()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert!(!left.iter().any(|name| name.to_str().unwrap().contains("restore")), "{left:?}");
+    let database = rusqlite::Connection::open(home.data().join("switchboard.db")).unwrap();
+    let sessions = database.query_row("SELECT count(*) FROM sessions", [], |row| row.get::<_, u32>(0));
+    assert_eq!(sessions, Ok(0), "a session that was ended since the backup would work again");
+    drop(database);
     let server = home.start_empty();
     let api = server.api(&key);
     assert_eq!(api.ticket("T-2").await["sync_status"], "success");

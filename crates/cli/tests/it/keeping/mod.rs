@@ -2,6 +2,7 @@
 
 mod backup;
 mod transfer;
+mod upgrade;
 mod wipe;
 
 use std::{fs, path::Path};

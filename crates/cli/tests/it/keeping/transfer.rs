@@ -1,9 +1,11 @@
 use std::fs;
 
 use serde_json::{Value, json};
+use switchboard_testkit::doubles::{Fault, WebhookDouble};
 
 use super::{files_with, lines};
 use crate::{
+    desks::HOOK_SECRET,
     server::Home,
     tenant::{acme, ticket, ticket_with},
 };
@@ -88,6 +90,31 @@ async fn a_file_that_is_damaged_or_something_else_is_refused_and_nothing_is_take
     assert!(ran.code == Some(1) && ran.stderr.contains("without --from"), "{ran:?}");
     let ran = new.run(&["import", path, "--from", "jsonl", "--resume"]);
     assert_eq!(ran.code, Some(2), "{ran:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_unfinished_is_worked_on_only_with_resume_at_the_end() {
+    let double = WebhookDouble::start(HOOK_SECRET).await;
+    double.rate(1.0, Fault::Drop);
+    let desk = json!({"kind": "webhook", "url": double.hook_url(), "secret": "hook"});
+    let home = Home::with_tenant(&acme(&desk)).allow(&[&double]).secret("HOOK", HOOK_SECRET);
+    let server = home.start_empty();
+    server.api(&home.make_key("acme", &[])).accept(&ticket("T-1")).await;
+    let file = home.beside("acme.jsonl");
+    let path = file.to_str().unwrap();
+    home.ok(&["export", path]);
+    let (new, at_once) = (Home::new(), Home::new());
+    for (home, more, held, resumed) in [
+        (&new, None, 1, 0),
+        (&new, Some("--resume"), 0, 1),
+        (&new, Some("--resume"), 0, 0),
+        (&at_once, Some("--resume"), 0, 1),
+    ] {
+        home.prepared();
+        let args: Vec<&str> = ["import", path].into_iter().chain(more).collect();
+        let imported = home.json(&args);
+        assert_eq!((&imported["held"], &imported["resumed"]), (&json!(held), &json!(resumed)), "{args:?}: {imported}");
+    }
 }
 
 #[test]

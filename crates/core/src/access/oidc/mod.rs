@@ -73,6 +73,10 @@ struct Kept {
     fetched_at: Duration,
     /// Monotonic; when they were last asked for.
     asked_at: Option<Duration>,
+    /// Monotonic; when they were last asked for by [`Oidc::refresh`].
+    refreshed_at: Option<Duration>,
+    /// Whether somebody has asked and not waited for the end: a request's work ends when its client hangs up.
+    is_unfinished: bool,
 }
 
 /// A token in the compact form has three parts; no API key does.
@@ -121,14 +125,25 @@ impl Oidc {
         }
     }
 
-    /// Fetches the keys when it is time; called by the shell every now and then. Nothing fails by it: what is there stays.
+    /// Fetches the keys when it is time, and when a request began to and was given up; called by the shell every now and
+    /// then. Nothing fails by it: what is there stays. That requests have asked a moment ago does not keep it: a client that
+    /// asks and hangs up would else keep an issuer's new keys unknown.
     pub async fn refresh(&self) {
         let now = self.clock.monotonic();
-        let is_due = {
-            let kept = self.kept();
-            kept.keys.is_none() || now.saturating_sub(kept.fetched_at) >= limits::ISSUER_KEYS_TIME
+        let is_due = |kept: &Kept| {
+            let is_old = now.saturating_sub(kept.fetched_at) >= limits::ISSUER_KEYS_TIME;
+            (kept.keys.is_none() || is_old || kept.is_unfinished)
+                && kept.refreshed_at.is_none_or(|at| now.saturating_sub(at) >= limits::ISSUER_ASKED_EVERY)
         };
-        if is_due && let Err(error) = self.fetch(now).await {
+        if !is_due(&self.kept()) {
+            return;
+        }
+        let _one = self.fetching.lock().await;
+        if !is_due(&self.kept()) {
+            return;
+        }
+        self.kept().refreshed_at = Some(now);
+        if let Err(error) = self.fetch_now(now).await {
             tracing::warn!(error = error.report(), "the issuer's keys cannot be fetched, those that are there go on");
         }
     }
@@ -208,9 +223,19 @@ impl Oidc {
         if !may_ask(&self.kept()) {
             return Ok(());
         }
-        self.kept().asked_at = Some(now);
+        self.fetch_now(now).await
+    }
+
+    /// Fetches the keys; the caller holds the lock.
+    async fn fetch_now(&self, now: Duration) -> Result<()> {
+        {
+            let mut kept = self.kept();
+            (kept.asked_at, kept.is_unfinished) = (Some(now), true);
+        }
         let fetch = self.fetch_keys();
-        let keys = deadline::within(self.clock.as_ref(), 2 * limits::ISSUER_TIME, "the OIDC issuer", fetch).await?;
+        let keys = deadline::within(self.clock.as_ref(), 2 * limits::ISSUER_TIME, "the OIDC issuer", fetch).await;
+        self.kept().is_unfinished = false;
+        let keys = keys?;
         tracing::debug!(keys = keys.len(), "the issuer's keys were fetched");
         let mut kept = self.kept();
         (kept.keys, kept.fetched_at) = (Some(Arc::new(keys)), now);

@@ -39,7 +39,7 @@ pub(crate) struct KeyDraft {
     /// What it may do; nothing that the caller may not do himself.
     #[schema(min_items = 1)]
     scopes: Vec<Scope>,
-    /// From when on it is refused; never by itself when absent.
+    /// From when on it is refused: at the latest when the key that asks is, and then also when absent; else never by itself.
     #[serde(default)]
     expires_at: Option<Timestamp>,
 }
@@ -52,7 +52,8 @@ pub(crate) struct RotationDraft {
     #[serde(default = "a_day")]
     #[schema(maximum = 2_592_000, default = 86_400)]
     overlap_seconds: u64,
-    /// From when on the new key is refused; as long as the old one was made for when absent.
+    /// From when on the new key is refused; as long as the old one was made for when absent. Never later than the
+    /// key that asks.
     #[serde(default)]
     expires_at: Option<Timestamp>,
 }
@@ -124,7 +125,7 @@ impl NewKey {
 #[utoipa::path(
     get, path = "/keys", tag = "access",
     responses(
-        (status = 200, description = "All keys, also revoked and expired ones.", body = Vec<Key>),
+        (status = 200, description = "All keys in force, and the 500 that were revoked or expired last, or a few more.", body = Vec<Key>),
         (status = 401, description = "The key is missing or not valid.", body = Problem, content_type = "application/problem+json"),
         (status = 403, description = "The scope `keys:manage` is missing.", body = Problem, content_type = "application/problem+json"),
     ),
@@ -172,7 +173,7 @@ pub(crate) async fn create_key(
     scopes.sort_by_key(|scope| scope.name());
     scopes.dedup();
     let (app, wish) = (state.app(), Wish { name, scopes, expires_at });
-    let mistakes = wish.mistakes(app.clock.now());
+    let mistakes = wish.mistakes(app.clock.now(), keys::end_of(app, &principal.who).await?);
     if !mistakes.is_empty() {
         return Err(Problem::invalid_fields(mistakes));
     }
@@ -217,7 +218,8 @@ pub(crate) async fn rotate_key(
     let bytes = incoming.read(&state, limits::KEY_BODY_BYTES, Room::Shared).await?;
     let RotationDraft { overlap_seconds, expires_at } = json::parse(&bytes)?;
     let (app, pepper) = (state.app(), &state.service.pepper);
-    let mistakes = Wish { scopes: vec![Scope::KeysManage], expires_at, ..Wish::default() }.mistakes(app.clock.now());
+    let wish = Wish { scopes: vec![Scope::KeysManage], expires_at, ..Wish::default() };
+    let mistakes = wish.mistakes(app.clock.now(), keys::end_of(app, &principal.who).await?);
     if !mistakes.is_empty() {
         return Err(Problem::invalid_fields(mistakes));
     }

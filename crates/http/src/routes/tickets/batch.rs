@@ -22,6 +22,7 @@ use crate::{
     body::{self, Incoming, Media, Room},
     correlation::Correlation,
     door,
+    shares::Whose,
 };
 
 /// What became of each ticket of a batch.
@@ -82,9 +83,11 @@ pub(crate) async fn create_tickets(
     let scope = principal.allow(Scope::TicketsWrite)?;
     let media = body::media(&incoming.headers, &[Media::Json, Media::NdJson])?;
     door::room(&state, &principal.tenant)?;
-    let busy = || Problem::new(PublicCode::Unavailable, "other batches are being read; try again in a moment");
-    let _permit = state.batches.try_acquire().map_err(|_| busy())?;
-    let bytes = incoming.read(&state, limits::BATCH_BODY_BYTES, Room::Own).await?;
+    let room = Room::Share(state.batch_bodies.share(Some(Whose::Tenant(principal.tenant.clone()))));
+    let bytes = incoming.read(&state, limits::BATCH_BODY_BYTES, room).await?;
+    // Only now: clients that send slowly would keep others from theirs. What waits is bounded by the room.
+    let busy = |_| Problem::new(PublicCode::Unavailable, "other batches are being read; try again in a moment");
+    let _permit = state.batches.acquire().await.map_err(busy)?;
     // 50 MB take a while: other requests must not wait for it.
     let parsing = tokio::task::spawn_blocking(move || match media {
         Media::Json => array(&bytes),

@@ -5,7 +5,7 @@ use axum::{
 use switchboard_core::{
     access::Scope,
     json, limits,
-    tickets::review::{Review, ReviewDraft, Reviewer, review},
+    tickets::review::{NotReviewed, Review, ReviewDraft, Reviewer, review},
 };
 
 use super::ticket_id;
@@ -14,6 +14,7 @@ use crate::{
     auth::Caller,
     body::{self, Incoming, Media, Room},
     correlation::Correlation,
+    door,
 };
 
 /// Confirm or correct the decision of a ticket
@@ -42,8 +43,8 @@ use crate::{
         (status = 413, description = "The body is over 64 KiB.", body = Problem, content_type = "application/problem+json"),
         (status = 415, description = "The body is announced as something else than JSON.", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "A team or category that does not exist, an unknown field, or a note that is too long.", body = Problem, content_type = "application/problem+json"),
-        (status = 429, description = "The rate or the quota is used up (`too_many_requests`, `quota_exceeded`); try again after `Retry-After`.", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "It cannot be stored now; try again after `Retry-After`.", body = Problem, content_type = "application/problem+json"),
+        (status = 429, description = "The rate is used up, or too many of the tenant's tickets wait; try again after `Retry-After`.", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "It cannot be stored now, or too many tickets wait; try again after `Retry-After`.", body = Problem, content_type = "application/problem+json"),
         (status = 507, description = "The disk is full.", body = Problem, content_type = "application/problem+json"),
     ),
     security(("api_key" = []), ("bearer" = [])),
@@ -61,5 +62,9 @@ pub(crate) async fn review_ticket(
     let bytes = incoming.read(&state, limits::REVIEW_BODY_BYTES, Room::Shared).await?;
     let draft: ReviewDraft = json::parse(&bytes)?;
     let reviewer = Reviewer::from(&principal);
-    Ok(Json(review(state.app(), &scope, &reviewer, &correlation_id, &id, draft).await?))
+    let reviewed = review(state.app(), &scope, &reviewer, &correlation_id, &id, draft).await;
+    reviewed.map(Json).map_err(|error| match error {
+        NotReviewed::Failed(error) => door::not_taken(&state, &principal.tenant, error),
+        other => other.into(),
+    })
 }

@@ -131,9 +131,9 @@ impl Life {
                 told(self.store().put_customers(&scope, customers).await)
             }
             Step::Examples => told(self.store().add(&scope, (1..=5).map(sample::example).collect()).await),
-            Step::CreateKey(n) => {
-                told(self.store().create_key(&scope, sample::key("acme", *n), sample::act(Action::KeyCreate, *n)).await)
-            }
+            Step::CreateKey(n) => told(
+                self.store().create_key(&scope, sample::key("acme", *n), &[], sample::act(Action::KeyCreate, *n)).await,
+            ),
             Step::RevokeKey(n) => told({
                 let act = sample::act(Action::KeyRevoke, *n);
                 self.store().revoke_key(&scope, &sample::key("acme", *n).id, at, act).await
