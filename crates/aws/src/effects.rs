@@ -276,7 +276,10 @@ impl EffectLedger for DynamoStore {
         for _ in 0..TRIES {
             let Some(item) = held(self, tenant, id).await? else { return Ok(false) };
             let line = effect(&item)?;
-            let letter = self.job(&line.event).await?.filter(|job| job.state == Some(State::Dead));
+            // What is in somebody's hands ends by itself: it finds the effect settled.
+            let job = self.job(&line.event).await?.filter(|job| job.state.is_some_and(|state| state != State::Leased));
+            let letter = job.as_ref().filter(|job| job.state == Some(State::Dead));
+            let given_up = job.as_ref().filter(|_| resolution == Resolution::Abandon && letter.is_none());
             let (state, receipt) = match &resolution {
                 Resolution::Happened { receipt } => (EffectState::Done, Some(receipt.as_str())),
                 Resolution::TryAgain => (EffectState::Intended, None),
@@ -284,7 +287,7 @@ impl EffectLedger for DynamoStore {
             };
             let mut writes = vec![resolved(self, tenant, id, &item, state, receipt)?];
             let revived = resolution == Resolution::TryAgain && letter.is_some();
-            match (&resolution, &letter) {
+            match (&resolution, letter.or(given_up)) {
                 (Resolution::TryAgain, Some(job)) => writes.push(job.again(Lane::Ordinary)?),
                 (_, Some(job)) => writes.push(job.discard(self.now())?),
                 (_, None) => {}
@@ -295,6 +298,7 @@ impl EffectLedger for DynamoStore {
                 writes.push(publish(event, event.detail.lane(), detail, None));
             }
             if self.db.transact("resolving an effect", &writes).await?.is_ok() {
+                self.counted.add(tenant, -i64::from(given_up.is_some()));
                 if revived {
                     self.wake_again(tenant, vec![line.event]).await;
                 }
@@ -348,6 +352,9 @@ impl DynamoStore {
                     .set("sync_changed_at", millis(self.now())),
             ),
             Resolution::TryAgain => Some(head::set_sync(write, tenant, SyncStatus::Pending)),
+            Resolution::Abandon if found.text("sync") == Some(SyncStatus::Pending.word()) => {
+                Some(head::set_sync(write, tenant, SyncStatus::Failed))
+            }
             Resolution::Abandon => None,
         })
     }

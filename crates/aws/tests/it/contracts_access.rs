@@ -132,7 +132,7 @@ async fn a_key_that_another_process_revoked_is_refused_within_five_seconds() {
     let clock = Arc::new(FixedClock::new());
     let (one, other) = (keys(clients.clone(), clock.clone()).keys, keys(clients, clock.clone()).keys);
     let (acme, key) = (sample::scope("acme"), sample::key("acme", 1));
-    one.create_key(&acme, key.clone(), sample::act(Action::KeyCreate, 1)).await.unwrap();
+    one.create_key(&acme, key.clone(), &[], sample::act(Action::KeyCreate, 1)).await.unwrap();
     assert!(one.key(&key.id).await.unwrap().unwrap().is_in_force(clock.now()));
     assert!(other.revoke_key(&acme, &key.id, clock.now(), sample::act(Action::KeyRevoke, 1)).await.unwrap());
     assert!(other.key(&key.id).await.unwrap().unwrap().revoked_at.is_some(), "whoever revokes sees it at once");
@@ -151,7 +151,7 @@ async fn changes_by_several_processes_at_once_all_come_through() {
     let create = |n: u8, store: Arc<dyn KeyStore>| async move {
         for m in 0..EACH {
             let key = sample::key("acme", n * EACH + m);
-            store.create_key(&sample::scope("acme"), key, sample::act(Action::KeyCreate, m)).await.unwrap();
+            store.create_key(&sample::scope("acme"), key, &[], sample::act(Action::KeyCreate, m)).await.unwrap();
         }
     };
     let tasks: Vec<_> = (0..).zip(&stores).map(|(n, store)| tokio::spawn(create(n, store.keys.clone()))).collect();
@@ -167,9 +167,9 @@ async fn changes_by_several_processes_at_once_all_come_through() {
 async fn a_key_is_no_successor_of_itself() {
     let store = fresh(keys).await;
     let (acme, key) = (sample::scope("acme"), sample::key("acme", 1));
-    store.keys.create_key(&acme, key.clone(), sample::act(Action::KeyCreate, 1)).await.unwrap();
+    store.keys.create_key(&acme, key.clone(), &[], sample::act(Action::KeyCreate, 1)).await.unwrap();
     let act = sample::act(Action::KeyRotate, 1);
-    let rotated = store.keys.rotate_key(&acme, &key.id, key.created_at, key.clone(), act).await;
+    let rotated = store.keys.rotate_key(&acme, &key.id, key.created_at, key.clone(), &[], act).await;
     assert_eq!(rotated.unwrap_err().kind(), ErrorKind::Conflict);
     assert_eq!(store.keys.list_keys(&acme).await.unwrap(), [key]);
 }
