@@ -63,7 +63,7 @@ test("a message is hidden for six times the function's time, and is a dead lette
 test("the bus hands over to the queue and never to a function", () => {
   const [rule, ...others] = of(events, "AWS::Events::Rule");
   assert.equal(others.length, 0);
-  assert.deepEqual(at(rule?.Properties, "EventPattern", "detail-type"), ["TicketReceived", "TicketReviewed"]);
+  assert.deepEqual(at(rule?.Properties, "EventPattern", "detail-type"), ["TicketReceived"]);
   assert.match(JSON.stringify(at(rule?.Properties, "Targets", 0, "Arn")), /^\{"Fn::GetAtt":\["Jobs/);
   assert.ok(at(rule?.Properties, "Targets", 0, "DeadLetterConfig", "Arn") !== undefined);
   for (const made of [jobs, api]) assert.equal(of(made, "AWS::Events::Rule").length, 0);
