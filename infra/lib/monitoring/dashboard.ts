@@ -69,10 +69,14 @@ export function dashboard(scope: Construct, watched: Watched): cloudwatch.Dashbo
     graph("oldest, s", metric("QueueAge", "Maximum"), theirs("SQS", "ApproximateAgeOfOldestMessage", { QueueName: events.jobs.queueName }, "Maximum", five)),
   );
   board.addWidgets(
-    graph("events by outcome", ...OUTCOMES.map((Outcome) => own(settings.prefix, "EventsHandled", "Sum", five, { Outcome }))),
     lambdas("functions: at the same time", "ConcurrentExecutions", "Maximum"),
     lambdas("functions: time, ms (p99)", "Duration", "p99"),
     lambdas("functions: errors", "Errors", "Sum"),
+  );
+  board.addWidgets(
+    graph("events by outcome", ...OUTCOMES.map((Outcome) => own(settings.prefix, "EventsHandled", "Sum", five, { Outcome }))),
+    graph("refused", metric("TicketsRefused", "Sum"), metric("RequestsRefused", "Sum")),
+    graph("time of a request, s", ...percentiles("RequestTime")),
   );
   return board;
 }
