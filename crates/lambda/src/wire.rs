@@ -3,7 +3,10 @@
 use std::{sync::Arc, time::Duration};
 
 use anyhow::{Context, Result};
-use switchboard_aws::{Bell, Clients, Deployment, DynamoStore, emf::{self, Emf}};
+use switchboard_aws::{
+    Bell, Clients, Deployment, DynamoStore,
+    emf::{self, Emf},
+};
 use switchboard_connect::{HttpIssuer, Outbound, OutboundPolicy, connectors};
 use switchboard_core::{
     access::{Pepper, oidc::Oidc},

@@ -1,7 +1,10 @@
 use std::{fs, path::Path};
 
 use serde_json::{Value, json};
-use switchboard_aws::{emf::{DEPLOYMENT, METRICS, NAMESPACE}, tables::TABLES};
+use switchboard_aws::{
+    emf::{DEPLOYMENT, METRICS, NAMESPACE},
+    tables::TABLES,
+};
 
 use crate::emulator;
 
