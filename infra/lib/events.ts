@@ -16,8 +16,8 @@ import { SOURCE } from "./permissions.js";
 import type { Settings } from "./settings.js";
 import type { Storage } from "./storage.js";
 
-/** What makes work for the function `jobs`. `TicketRouted` does too, but it comes by the stream of the table. */
-const WORK = ["TicketReceived", "TicketReviewed"];
+/** What makes work for the function `jobs`. Write-backs, of `TicketRouted` and `TicketReviewed`, come by the stream of the table. */
+const WORK = ["TicketReceived"];
 /** Deliveries of a message after which it is a dead letter. */
 export const DELIVERIES = 5;
 /** The longest that the function `jobs` may take. */

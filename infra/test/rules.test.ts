@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
+import { LIST } from "../lib/monitoring/metrics.js";
 import { ROLES } from "../lib/settings.js";
 import { TABLES } from "../lib/tables.js";
 import { type Made, of, stacks, template } from "./support.js";
@@ -63,7 +64,7 @@ test("a message is hidden for six times the function's time, and is a dead lette
 test("the bus hands over to the queue and never to a function", () => {
   const [rule, ...others] = of(events, "AWS::Events::Rule");
   assert.equal(others.length, 0);
-  assert.deepEqual(at(rule?.Properties, "EventPattern", "detail-type"), ["TicketReceived", "TicketReviewed"]);
+  assert.deepEqual(at(rule?.Properties, "EventPattern", "detail-type"), ["TicketReceived"]);
   assert.match(JSON.stringify(at(rule?.Properties, "Targets", 0, "Arn")), /^\{"Fn::GetAtt":\["Jobs/);
   assert.ok(at(rule?.Properties, "Targets", 0, "DeadLetterConfig", "Arn") !== undefined);
   for (const made of [jobs, api]) assert.equal(of(made, "AWS::Events::Rule").length, 0);
@@ -166,6 +167,39 @@ test("the alarms of the specification are there, with their limits and their top
   for (const { Properties } of everything.flatMap((made) => of(made, "AWS::SQS::Queue"))) {
     const name = String(Properties["QueueName"]);
     if (name.endsWith("-dead")) assert.ok(made.has(`${name.slice("switchboard-".length, -"-dead".length)}-dead-letters`), name);
+  }
+});
+
+test("alarms and dashboard look at metrics that the functions write, of this deployment", () => {
+  const made = template(stacks({ prefix: "second" }).monitoring);
+  const ours: { name: unknown; dimensions: Record<string, unknown> }[] = [];
+  for (const { Properties } of of(made, "AWS::CloudWatch::Alarm")) {
+    const parts = ((Properties["Metrics"] ?? []) as { MetricStat?: { Metric: Record<string, unknown> } }[]).map(({ MetricStat }) => MetricStat?.Metric);
+    for (const metric of [Properties, ...parts]) {
+      if (metric?.["Namespace"] !== LIST.namespace) continue;
+      const dimensions = (metric["Dimensions"] ?? []) as { Name: string; Value: string }[];
+      ours.push({ name: metric["MetricName"], dimensions: Object.fromEntries(dimensions.map(({ Name, Value }) => [Name, Value])) });
+    }
+  }
+  const alarmed = ours.length;
+  const [board] = of(made, "AWS::CloudWatch::Dashboard");
+  // In a graph a metric is a list: namespace, name, then dimensions by name and value, then how it is shown.
+  const shown = JSON.stringify(board?.Properties["DashboardBody"]).replaceAll("\\\"", '"');
+  for (const [, name, rest] of shown.matchAll(/\["Switchboard","(\w+)",((?:"\w+",?)*)/g)) {
+    const words = [...(rest ?? "").matchAll(/"(\w+)"/g)].map(([, word]) => word);
+    const dimensions: Record<string, unknown> = {};
+    for (let n = 0; n < words.length; n += 2) dimensions[String(words[n])] = words[n + 1];
+    ours.push({ name, dimensions });
+  }
+  assert.ok(alarmed > 10 && ours.length > alarmed + 20, `${alarmed} and ${ours.length}`);
+  for (const { name, dimensions } of ours) {
+    const { [LIST.dimension]: deployment, ...others } = dimensions;
+    const known = LIST.metrics.find((metric) => metric.name === name);
+    assert.equal(deployment, "second", String(name));
+    assert.ok(Object.keys(others).every((dimension) => known?.dimensions.includes(dimension)), String(name));
+  }
+  for (const { name } of LIST.metrics) {
+    if (!["RingsFailed", "EffectsUnknown", "ToolFailures"].includes(name)) assert.ok(shown.includes(`"${name}"`), name);
   }
 });
 

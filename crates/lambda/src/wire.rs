@@ -3,7 +3,10 @@
 use std::{sync::Arc, time::Duration};
 
 use anyhow::{Context, Result};
-use switchboard_aws::{Bell, Clients, Deployment, DynamoStore, emf::Emf};
+use switchboard_aws::{
+    Bell, Clients, Deployment, DynamoStore,
+    emf::{self, Emf},
+};
 use switchboard_connect::{HttpIssuer, Outbound, OutboundPolicy, connectors};
 use switchboard_core::{
     access::{Pepper, oidc::Oidc},
@@ -15,8 +18,6 @@ use switchboard_local::{SystemClock, SystemIds};
 
 use crate::settings::Settings;
 
-/// The namespace of the metrics in CloudWatch.
-const NAMESPACE: &str = "Switchboard";
 /// How long a ticket's first message may take before somebody else may have its work.
 const ADVANCE: Duration = Duration::from_secs(60);
 
@@ -36,7 +37,7 @@ pub(crate) struct Wired {
 pub(crate) async fn wire(settings: Settings) -> Result<Wired> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let ids: Arc<dyn Ids> = Arc::new(SystemIds::default());
-    let metrics = Emf::new(NAMESPACE);
+    let metrics = Emf::new(emf::NAMESPACE, &settings.names.prefix);
     metrics::set_global_recorder(metrics.clone()).context("the metrics recorder cannot start")?;
     let clients = Clients::new(&switchboard_aws::Settings {
         region: None,

@@ -44,7 +44,7 @@ function critical({ settings, api }: Watched): AlarmOfList[] {
       name: "error-rate-critical",
       severity,
       what: "over 10 % of the events failed for 5 minutes",
-      metric: errorRate(five),
+      metric: errorRate(settings, five),
       limit: 10,
       rollsBack: true,
     },
@@ -60,7 +60,7 @@ function critical({ settings, api }: Watched): AlarmOfList[] {
       name: "processing-time-critical",
       severity,
       what: "one decision of a hundred took over 10 s for 5 minutes",
-      metric: own("ProcessingTime", "p99", five),
+      metric: own(settings.prefix, "ProcessingTime", "p99", five),
       limit: 10,
       rollsBack: true,
     },
@@ -68,7 +68,7 @@ function critical({ settings, api }: Watched): AlarmOfList[] {
       name: "sync-failures-critical",
       severity,
       what: "over 20 write-backs failed in 5 minutes",
-      metric: own("TicketingSystemSyncFailures", "Sum", five),
+      metric: own(settings.prefix, "TicketingSystemSyncFailures", "Sum", five),
       limit: 20,
     },
     ...models(settings),
@@ -116,7 +116,7 @@ function models({ bedrockModels }: Settings): AlarmOfList[] {
   ];
 }
 
-function warning({ api }: Watched): AlarmOfList[] {
+function warning({ settings, api }: Watched): AlarmOfList[] {
   const [five, quarter] = [Duration.minutes(5), Duration.minutes(15)];
   const severity = "warning";
   const hour = Duration.hours(1);
@@ -125,7 +125,7 @@ function warning({ api }: Watched): AlarmOfList[] {
       name: "error-rate",
       severity,
       what: "over 5 % of the events failed for 5 minutes",
-      metric: errorRate(five),
+      metric: errorRate(settings, five),
       limit: 5,
       rollsBack: true,
     },
@@ -141,7 +141,7 @@ function warning({ api }: Watched): AlarmOfList[] {
       name: "low-confidence",
       severity,
       what: "the mean confidence was under 0.6 for 15 minutes",
-      metric: own("ConfidenceScore", "Average", quarter),
+      metric: own(settings.prefix, "ConfidenceScore", "Average", quarter),
       limit: 0.6,
       below: true,
     },
@@ -149,7 +149,7 @@ function warning({ api }: Watched): AlarmOfList[] {
       name: "middling-confidence",
       severity,
       what: "the mean confidence was under 0.7 for 30 minutes",
-      metric: own("ConfidenceScore", "Average", quarter),
+      metric: own(settings.prefix, "ConfidenceScore", "Average", quarter),
       limit: 0.7,
       below: true,
       periods: 2,
@@ -158,7 +158,7 @@ function warning({ api }: Watched): AlarmOfList[] {
       name: "processing-time",
       severity,
       what: "one decision of a hundred took over 5 s for 10 minutes",
-      metric: own("ProcessingTime", "p99", five),
+      metric: own(settings.prefix, "ProcessingTime", "p99", five),
       limit: 5,
       periods: 2,
     },
@@ -166,35 +166,35 @@ function warning({ api }: Watched): AlarmOfList[] {
       name: "manual-reviews",
       severity,
       what: "over 30 % of the decisions asked for a person for 1 hour",
-      metric: share("asked for a person, %", "ManualReviewRate", LEAST, hour),
+      metric: share(settings.prefix, "asked for a person, %", "ManualReviewRate", LEAST, hour),
       limit: 30,
     },
     {
       name: "sync-failures",
       severity,
       what: "over 10 write-backs failed in 5 minutes",
-      metric: own("TicketingSystemSyncFailures", "Sum", five),
+      metric: own(settings.prefix, "TicketingSystemSyncFailures", "Sum", five),
       limit: 10,
     },
     {
       name: "dead-letters",
       severity,
       what: "there are events that nobody works on any more (`switchboard dlq list`)",
-      metric: own("DeadLetters", "Maximum", five),
+      metric: own(settings.prefix, "DeadLetters", "Maximum", five),
       limit: 0,
     },
     {
       name: "unknown-effects",
       severity,
       what: "there are write-backs whose outcome a person must find out (`switchboard effects`)",
-      metric: own("EffectsUnknown", "Maximum", five),
+      metric: own(settings.prefix, "EffectsUnknown", "Maximum", five),
       limit: 0,
     },
     {
       name: "rings-failed",
       severity,
       what: "events were stored whose workers could not be woken; the sweeper wakes them within minutes",
-      metric: own("RingsFailed", "Sum", five),
+      metric: own(settings.prefix, "RingsFailed", "Sum", five),
       limit: 10,
     },
   ];
@@ -294,8 +294,8 @@ function services({ settings, events }: Watched): AlarmOfList[] {
 }
 
 /** Of the events worked on, those that failed: for now, or for good. */
-export function errorRate(period: Duration): cloudwatch.MathExpression {
-  return share("failed events, %", "ErrorRate", LEAST, period);
+export function errorRate({ prefix }: Settings, period: Duration): cloudwatch.MathExpression {
+  return share(prefix, "failed events, %", "ErrorRate", LEAST, period);
 }
 
 /** Of the requests, those that were answered with 5xx. */

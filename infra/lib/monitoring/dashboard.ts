@@ -6,12 +6,14 @@ import { errorRate, serverErrorRate, type Watched } from "./alarms.js";
 import { own, share, theirs } from "./metrics.js";
 
 const WIDTH = 8;
+/** What becomes of an event that was worked on (`Outcome` in `crates/core/src/jobs/work.rs`). */
+const OUTCOMES = ["done", "retried", "deferred", "buried", "left"];
 
 /** What there is to see at a glance, tickets first. */
 export function dashboard(scope: Construct, watched: Watched): cloudwatch.Dashboard {
   const { settings, events, api } = watched;
   const [five, hour] = [Duration.minutes(5), Duration.hours(1)];
-  const metric = (name: string, statistic: string, period = five) => own(name, statistic, period);
+  const metric = (name: string, statistic: string, period = five) => own(settings.prefix, name, statistic, period);
   const graph = (title: string, ...left: cloudwatch.IMetric[]) => new cloudwatch.GraphWidget({ title, left, width: WIDTH });
   const percentiles = (name: string) => ["p50", "p95", "p99"].map((statistic) => metric(name, statistic));
   // Shares by team and priority are fields of the log lines and no dimensions: each dimension would cost by the month.
@@ -39,15 +41,15 @@ export function dashboard(scope: Construct, watched: Watched): cloudwatch.Dashbo
     graph("confidence", metric("ConfidenceScore", "Average"), metric("ConfidenceScore", "p10"), metric("ConfidenceScore", "p50")),
     graph(
       "people, %",
-      share("asked for a person, %", "ManualReviewRate", 1, hour),
-      share("routing accuracy by reviews, %", "RoutingAccuracy", 1, hour),
+      share(settings.prefix, "asked for a person, %", "ManualReviewRate", 1, hour),
+      share(settings.prefix, "routing accuracy by reviews, %", "RoutingAccuracy", 1, hour),
     ),
     graph("write-backs", metric("TicketingSystemSyncs", "Sum"), metric("TicketingSystemSyncFailures", "Sum")),
   );
   board.addWidgets(
     shares("teams", "team", cloudwatch.LogQueryVisualizationType.PIE),
     shares("priorities", "priority", cloudwatch.LogQueryVisualizationType.BAR),
-    graph("failures, %", errorRate(five), serverErrorRate(api, five)),
+    graph("failures, %", errorRate(settings, five), serverErrorRate(api, five)),
   );
   board.addWidgets(
     graph(
@@ -58,6 +60,8 @@ export function dashboard(scope: Construct, watched: Watched): cloudwatch.Dashbo
     graph(
       "dead letters",
       metric("DeadLetters", "Maximum"),
+      // A message that names no event ends there after its deliveries.
+      metric("MessagesUnread", "Sum"),
       ...Object.values(events.dead).map(({ queueName }) =>
         theirs("SQS", "ApproximateNumberOfMessagesVisible", { QueueName: queueName }, "Maximum", five),
       ),
@@ -68,6 +72,11 @@ export function dashboard(scope: Construct, watched: Watched): cloudwatch.Dashbo
     lambdas("functions: at the same time", "ConcurrentExecutions", "Maximum"),
     lambdas("functions: time, ms (p99)", "Duration", "p99"),
     lambdas("functions: errors", "Errors", "Sum"),
+  );
+  board.addWidgets(
+    graph("events by outcome", ...OUTCOMES.map((Outcome) => own(settings.prefix, "EventsHandled", "Sum", five, { Outcome }))),
+    graph("refused", metric("TicketsRefused", "Sum"), metric("RequestsRefused", "Sum")),
+    graph("time of a request, s", ...percentiles("RequestTime")),
   );
   return board;
 }

@@ -3,27 +3,45 @@ import { resolve } from "node:path";
 
 import { aws_cloudwatch as cloudwatch, type Duration } from "aws-cdk-lib";
 
-interface MetricOfList {
-  readonly name: string;
+interface List {
+  readonly namespace: string;
+  /** The dimension that each has: the deployment, by its prefix. */
+  readonly dimension: string;
+  readonly metrics: readonly { readonly name: string; readonly dimensions: readonly string[] }[];
 }
 
 /** The metrics of ours, written from the adapters' own list (`crates/aws/src/emf/table.rs`). */
-const METRICS = JSON.parse(readFileSync(resolve("metrics.json"), "utf8")) as readonly MetricOfList[];
-const NAMESPACE = "Switchboard";
+export const LIST = JSON.parse(readFileSync(resolve("metrics.json"), "utf8")) as List;
 
-/** A metric of ours, as the functions write it into their logs in the embedded metric format. */
-export function own(metricName: string, statistic: string, period: Duration): cloudwatch.Metric {
-  if (!METRICS.some(({ name }) => name === metricName)) throw new Error(`metrics.json has no ${metricName}`);
-  return new cloudwatch.Metric({ namespace: NAMESPACE, metricName, statistic, period });
+/** A metric of ours, as the functions write it into their logs in the embedded metric format; `by` takes a part of it. */
+export function own(
+  deployment: string,
+  metricName: string,
+  statistic: string,
+  period: Duration,
+  by: Readonly<Record<string, string>> = {},
+): cloudwatch.Metric {
+  const known = LIST.metrics.find(({ name }) => name === metricName);
+  if (known === undefined) throw new Error(`metrics.json has no ${metricName}`);
+  for (const dimension of Object.keys(by)) {
+    if (!known.dimensions.includes(dimension)) throw new Error(`metrics.json has no ${metricName} by ${dimension}`);
+  }
+  return new cloudwatch.Metric({
+    namespace: LIST.namespace,
+    metricName,
+    dimensionsMap: { [LIST.dimension]: deployment, ...by },
+    statistic,
+    period,
+  });
 }
 
 /** A metric of ours whose average is a share, in per cent; nothing while there are fewer than `least` of them. */
-export function share(label: string, name: string, least: number, period: Duration): cloudwatch.MathExpression {
+export function share(deployment: string, label: string, name: string, least: number, period: Duration): cloudwatch.MathExpression {
   const id = name.toLowerCase();
   return new cloudwatch.MathExpression({
     label,
     expression: `IF(${id}_n >= ${least}, 100 * ${id}, 0)`,
-    usingMetrics: { [id]: own(name, "Average", period), [`${id}_n`]: own(name, "SampleCount", period) },
+    usingMetrics: { [id]: own(deployment, name, "Average", period), [`${id}_n`]: own(deployment, name, "SampleCount", period) },
     period,
   });
 }

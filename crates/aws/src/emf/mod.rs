@@ -29,6 +29,10 @@ use switchboard_core::time::Timestamp;
 use table::Source;
 pub use table::{METRICS, Metric};
 
+/// The namespace of our metrics in CloudWatch.
+pub const NAMESPACE: &str = "Switchboard";
+/// The dimension that every metric has: the deployment it is of, by the prefix of its names, since an account may have several.
+pub const DEPLOYMENT: &str = "Deployment";
 /// Values of one metric in one line: a limit of the format.
 const VALUES: usize = 100;
 /// Values of one metric that are remembered until the next flush; those beyond are counted in `values_left_out`.
@@ -41,6 +45,7 @@ const SERIES: usize = 1_000;
 #[derive(Clone)]
 pub struct Emf {
     namespace: Arc<str>,
+    deployment: Arc<str>,
     series: Arc<Mutex<Series>>,
 }
 
@@ -81,9 +86,10 @@ struct Recorded {
 }
 
 impl Emf {
-    /// A recorder for metrics of this namespace of CloudWatch, such as `Switchboard`.
-    pub fn new(namespace: &str) -> Self {
-        Self { namespace: namespace.into(), series: Arc::default() }
+    /// A recorder for metrics of this namespace of CloudWatch, such as [`NAMESPACE`], and of this deployment, such as
+    /// `switchboard`: the value of [`DEPLOYMENT`], which must not be empty.
+    pub fn new(namespace: &str, deployment: &str) -> Self {
+        Self { namespace: namespace.into(), deployment: deployment.into(), series: Arc::default() }
     }
 
     /// Writes what was recorded since the last flush to standard output; nothing when there is nothing.
@@ -161,13 +167,14 @@ impl Emf {
         metrics: &[(&Metric, Vec<f64>)],
         mut fields: Map<String, Value>,
     ) -> Value {
-        let names: Vec<_> = dimension.iter().map(|(name, _)| name).collect();
+        let names: Vec<_> = std::iter::once(DEPLOYMENT).chain(dimension.map(|(name, _)| name)).collect();
         let described: Vec<_> =
             metrics.iter().map(|(metric, _)| json!({ "Name": metric.name, "Unit": metric.unit })).collect();
         let directive = json!({ "Namespace": *self.namespace, "Dimensions": [names], "Metrics": described });
         // Without a metric there is nothing to extract, and the line is only searched.
         let directives = if metrics.is_empty() { json!([]) } else { json!([directive]) };
         fields.insert("_aws".to_owned(), json!({ "Timestamp": now.as_millis(), "CloudWatchMetrics": directives }));
+        fields.insert(DEPLOYMENT.to_owned(), json!(*self.deployment));
         fields.extend(dimension.map(|(name, value)| (name.to_owned(), json!(value))));
         for (metric, values) in metrics {
             let value = if let [value] = values.as_slice() { json!(value) } else { json!(values) };

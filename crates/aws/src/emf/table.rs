@@ -11,7 +11,7 @@ pub struct Metric {
     pub unit: &'static str,
     /// What it tells.
     pub what: &'static str,
-    /// The dimensions by which it is there a second time, split; without any it is always there.
+    /// The dimensions, beside the deployment, by which it is there a second time, split; without any it is always there.
     pub dimensions: &'static [&'static str],
     #[serde(skip)]
     pub(super) source: Source,
@@ -95,6 +95,14 @@ pub const METRICS: &[Metric] = &[
             among: "switchboard_events_handled_total",
         },
     },
+    Metric {
+        name: "EventsHandled",
+        unit: "Count",
+        what: "events that were worked on, and with what outcome",
+        dimensions: &["Outcome"],
+        source: Source::Sum { counter: "switchboard_events_handled_total", by: Some("outcome") },
+    },
+    sum("MessagesUnread", "messages of the queue of jobs that name no event", "switchboard_messages_unread_total"),
     sum("TicketingSystemSyncs", "write-backs that the ticketing system took", "switchboard_syncs_total"),
     sum(
         "TicketingSystemSyncFailures",

@@ -3,7 +3,7 @@ use std::path::Path;
 use super::*;
 
 fn recorded(record: impl FnOnce()) -> (Emf, Vec<Value>) {
-    let emf = Emf::new("Switchboard");
+    let emf = Emf::new(NAMESPACE, "acme");
     metrics::with_local_recorder(&emf, record);
     let lines = flushed(&emf);
     (emf, lines)
@@ -15,17 +15,20 @@ fn flushed(emf: &Emf) -> Vec<Value> {
     String::from_utf8(out).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-/// What CloudWatch makes of a line: dimension and value of the dimension, then each metric with its values.
+/// What CloudWatch makes of a line: the value of the dimension beside the deployment, then each metric with its values.
 fn metrics_of(line: &Value) -> Vec<(String, String, Vec<f64>)> {
     let directives = line["_aws"]["CloudWatchMetrics"].as_array().unwrap();
     let mut seen = Vec::new();
     for directive in directives {
         assert_eq!(directive["Namespace"], "Switchboard");
+        assert!(directive["Dimensions"].as_array().unwrap().iter().all(|set| set[0] == "Deployment"));
         let metrics = directive["Metrics"].as_array().unwrap();
         assert!((1..=100).contains(&metrics.len()));
         for set in directive["Dimensions"].as_array().unwrap() {
             let set: Vec<_> =
                 set.as_array().unwrap().iter().map(|name| line[name.as_str().unwrap()].as_str().unwrap()).collect();
+            let (deployment, set) = set.split_first().unwrap();
+            assert_eq!(*deployment, "acme");
             for metric in metrics {
                 let name = metric["Name"].as_str().unwrap();
                 let values = match &line[name] {
@@ -99,6 +102,8 @@ fn the_average_of_a_share_is_the_share() {
     assert_eq!(mean("ManualReviewRate"), 0.2);
     assert_eq!(mean("RoutingAccuracy"), 0.75);
     assert_eq!(mean("ErrorRate"), 0.2);
+    assert_eq!(values(&lines, "", "EventsHandled"), [10.0]);
+    assert_eq!(values(&lines, "retried", "EventsHandled"), [1.0]);
 }
 
 #[test]
@@ -127,7 +132,7 @@ fn names_without_end_are_bounded() {
 #[test]
 fn the_table_fits_cloudwatch_and_names_what_the_code_records() {
     let mut sources = String::new();
-    for folder in ["aws", "core", "http"] {
+    for folder in ["aws", "core", "http", "lambda"] {
         read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(folder).join("src"), &mut sources);
     }
     for metric in METRICS {

@@ -1,7 +1,10 @@
 use std::{fs, path::Path};
 
 use serde_json::{Value, json};
-use switchboard_aws::{emf::METRICS, tables::TABLES};
+use switchboard_aws::{
+    emf::{DEPLOYMENT, METRICS, NAMESPACE},
+    tables::TABLES,
+};
 
 use crate::emulator;
 
@@ -26,7 +29,7 @@ fn hold(file: &str, ours: &Value) {
     let known: Value = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
     assert_eq!(
         known, *ours,
-        "SWITCHBOARD_TEST_UPDATE=1 cargo test -p switchboard-aws infrastructure writes infra/{file}"
+        "SWITCHBOARD_TEST_UPDATE=1 cargo test -p switchboard-aws --test it tables writes infra/{file}"
     );
 }
 
@@ -36,6 +39,6 @@ fn the_infrastructure_makes_these_tables() {
 }
 
 #[test]
-fn the_infrastructure_knows_these_metrics() {
-    hold("metrics.json", &json!(METRICS));
+fn alarms_and_dashboard_know_metrics_that_there_are() {
+    hold("metrics.json", &json!({ "namespace": NAMESPACE, "dimension": DEPLOYMENT, "metrics": METRICS }));
 }
