@@ -356,8 +356,9 @@ struct Seen {
 
 impl Seen {
     fn read(connection: &Connection) -> rusqlite::Result<Self> {
-        // Before the first sweep, the newest event says what the clock was when there was last something to do.
-        let sql = "SELECT coalesce(trusted_at, (SELECT at FROM events ORDER BY id DESC LIMIT 1)), suspect_at, seen_at
+        // Before the first sweep, the oldest event says what the clock was when there first was something to do: the newest one may
+        // be from after a jump.
+        let sql = "SELECT coalesce(trusted_at, (SELECT at FROM events ORDER BY id LIMIT 1)), suspect_at, seen_at
                    FROM retention_clock";
         connection.query_row(sql, [], |row| Ok(Self { trusted: row.get(0)?, suspect: row.get(1)?, last: row.get(2)? }))
     }

@@ -319,6 +319,7 @@ async fn a_worker_that_is_stopped_finishes_what_it_has_in_hand() {
 }
 
 #[tokio::test]
+#[allow(clippy::disallowed_methods, reason = "the store works on threads of its own, in real time")]
 async fn suspects_and_others_take_turns() {
     let bench = Bench::with_desk(0, ErrorKind::Unavailable, Retry::Later).await;
     for id in ["T-1", "T-2", "T-3"] {
