@@ -182,7 +182,7 @@ mod tests {
         let reserve = Reserve::take(Arc::new(SpareFile::beside(&path)), Role::Tool);
         let writer = Writer::start(connection, Arc::new(reserve)).unwrap();
         let insert = |sql: &'static str| writer.write(move |connection| connection.execute(sql, []).map_err(explain));
-        let (busy, free) = std::sync::mpsc::channel::<()>();
+        let (busy, free) = std::sync::mpsc::sync_channel::<()>(1);
         let (tell, told) = oneshot::channel();
         // While the writer waits in this one, the others come together in the next group.
         let first = writer.write(move |_| {
