@@ -30,6 +30,7 @@ fn every_command_explains_itself() {
         ("help_keys", &[&["keys"], &["keys", "create"], &["keys", "list"], &["keys", "rotate"], &["keys", "revoke"]]),
         ("help_access", &[&["admin", "set-password"], &["audit-log", "list"], &["audit-log", "verify"]]),
         ("help_tenants", &[&["tenants"], &["tenants", "list"], &["tenants", "check"], &["tenants", "wipe"]]),
+        ("help_aws", &[&["aws"], &["aws", "doctor"], &["aws", "put-tenant"], &["costs"]]),
         ("help_keeping", &[&["backup"], &["restore"], &["export"], &["import"], &["examples"], &["retention"]]),
     ] {
         let text: String = commands.iter().map(|arguments| help(&home, arguments)).collect();
