@@ -67,10 +67,10 @@ pub(crate) fn begin_epoch(connection: &mut Connection, now: Timestamp, clock: i6
     let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
     transaction.execute("UPDATE process SET epoch = epoch + 1", [])?;
     interrupt(&transaction, i64::MAX, now)?;
-    // The clock of the process before means nothing any more; no wall clock may make a retry wait longer than any is made to.
+    // The clock of the process before means nothing any more; no wall clock may make a retry wait longer than it was made to.
     transaction.execute(
-        "UPDATE jobs SET due_clock = ?1 + min(max(due_at - ?2, 0), ?3) WHERE state = 3",
-        params![clock, now.as_millis(), millis(limits::RETRY_WAIT)],
+        "UPDATE jobs SET due_clock = ?1 + min(max(due_at - ?2, 0), wait_ms) WHERE state = 3",
+        params![clock, now.as_millis()],
     )?;
     let epoch: i64 = transaction.query_row("SELECT epoch FROM process", [], |row| row.get(0))?;
     transaction.commit()?;
@@ -294,13 +294,14 @@ pub(crate) fn complete(connection: &Connection, lease: &Lease, clock: i64) -> Re
 #[derive(Clone, Copy)]
 pub(crate) struct Due {
     at: i64,
+    wait: i64,
     clock: i64,
 }
 
 impl Due {
     pub(crate) fn new(store: &SqliteStore, at: Timestamp) -> Self {
-        let wait = at.since(store.clock.now()).min(limits::RETRY_WAIT);
-        Self { at: at.as_millis(), clock: store.lease_clock().saturating_add(millis(wait)) }
+        let wait = millis(at.since(store.clock.now()).min(limits::RETRY_WAIT));
+        Self { at: at.as_millis(), wait, clock: store.lease_clock().saturating_add(wait) }
     }
 }
 
@@ -316,9 +317,10 @@ pub(crate) fn defer(connection: &Connection, lease: &Lease, clock: i64, due: Due
 
 fn put_off(connection: &Connection, lease: &Lease, clock: i64, due: Due, why: &str, failures: u32) -> Result<()> {
     let set = format!(
-        "UPDATE jobs SET state = {WAITING_FOR_ITS_TIME}, due_at = ?4, due_clock = ?5, failed = failed + ?6, last_error = ?7"
+        "UPDATE jobs SET state = {WAITING_FOR_ITS_TIME}, due_at = ?4, due_clock = ?5, wait_ms = ?6, failed = failed + ?7,
+                         last_error = ?8"
     );
-    held(connection, &set, lease, clock, &[&due.at, &due.clock, &failures, &why])
+    held(connection, &set, lease, clock, &[&due.at, &due.clock, &due.wait, &failures, &why])
 }
 
 pub(super) fn extend(connection: &Connection, lease: &Lease, clock: i64, time: Duration) -> Result<()> {
