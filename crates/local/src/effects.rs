@@ -148,16 +148,17 @@ fn attempt(
     let (before, since) = match state(connection)? {
         Some(found) => found,
         None => {
-            connection.execute(
-                "INSERT INTO effects (id, tenant, kind, ticket_id, event, intended_at, changed_at)
-                 SELECT ?1, tenant, ?3, ticket_id, id, at, at FROM events WHERE id = ?4 AND tenant = ?2",
-                params![
+            connection
+                .prepare_cached(
+                    "INSERT INTO effects (id, tenant, kind, ticket_id, event, intended_at, changed_at)
+                     SELECT ?1, tenant, ?3, ticket_id, id, at, at FROM events WHERE id = ?4 AND tenant = ?2",
+                )?
+                .execute(params![
                     id.as_str(),
                     tenant.as_str(),
                     code(EffectKind::ALL, &EffectKind::DeskUpdate),
                     lease.event.as_str()
-                ],
-            )?;
+                ])?;
             (EffectState::Intended, now)
         }
     };

@@ -1,10 +1,10 @@
 //! From labelled texts to a classifier: which label a text has, what labels mean, and whether the embeddings are worth their
 //! time.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use super::model::{Reading, Stage, TextClassifier, TrainError, Trained, Training};
-use crate::{embed::Embedder, learn::holdout};
+use crate::{embed::Embedder, learn::holdout, text::Vocabulary};
 
 /// Labels that stand for "none of the others", in lower case without separators.
 const OUT_OF_SCOPE: [&str; 5] = ["oos", "ood", "outofscope", "outofdomain", "noneoftheabove"];
@@ -30,6 +30,8 @@ pub struct Corpus {
 pub struct LearnOptions<'a> {
     /// The embedding model, when it is installed and wanted.
     pub embedder: Option<&'a Embedder>,
+    /// The words to tell texts by, where classifiers share them.
+    pub vocabulary: Option<&'a Arc<Vocabulary>>,
     /// Threads to use.
     pub threads: usize,
     /// Where orders and splits come from.
@@ -181,6 +183,7 @@ impl Corpus {
             examples,
             descriptions,
             strangers,
+            vocabulary: options.vocabulary.cloned(),
             threads: options.threads,
             seed: options.seed,
         })
@@ -220,7 +223,8 @@ pub fn is_out_of_scope(label: &str) -> bool {
 mod tests {
     use super::*;
 
-    const OPTIONS: LearnOptions<'static> = LearnOptions { embedder: None, threads: 2, seed: 1, progress: &|_, _| () };
+    const OPTIONS: LearnOptions<'static> =
+        LearnOptions { embedder: None, vocabulary: None, threads: 2, seed: 1, progress: &|_, _| () };
 
     #[test]
     fn labels_that_differ_by_case_are_one() {

@@ -60,8 +60,13 @@ impl LocalClassifier {
     fn make(&self, tenant: &Tenant, examples: &[Example], progress: &(dyn Fn(&str, f64) + Sync)) -> Result<Made> {
         let embedded = |done: usize, all: usize| progress("embedding", done as f64 / all.max(1) as f64);
         progress("learning", 0.0);
-        let options =
-            LearnOptions { embedder: self.embedder(), threads: self.threads, seed: SEED, progress: &embedded };
+        let options = LearnOptions {
+            embedder: self.embedder(),
+            vocabulary: None,
+            threads: self.threads,
+            seed: SEED,
+            progress: &embedded,
+        };
         TenantModel::train(tenant, examples, &options).map_err(refused)
     }
 

@@ -1,6 +1,9 @@
 //! The heads that every tenant has: severity, sentiment and spam, learned from sets written for this project.
 
-use std::{str::FromStr, sync::LazyLock};
+use std::{
+    str::FromStr,
+    sync::{Arc, LazyLock},
+};
 
 use serde::Deserialize;
 use switchboard_core::tickets::{Sentiment, Severity};
@@ -8,8 +11,9 @@ use switchboard_core::tickets::{Sentiment, Severity};
 use super::{
     corpus::{Corpus, LearnOptions},
     cues,
-    model::{Reading, TextClassifier},
+    model::{Reading, TextClassifier, words},
 };
+use crate::text::{Features, Vocabulary};
 
 /// From this probability on, a ticket counts as spam: a person looks at it, and nothing else follows, so a miss costs little
 /// and so does a false alarm.
@@ -31,12 +35,22 @@ pub struct Said<T> {
 }
 
 static TONE: LazyLock<Tone> = LazyLock::new(|| {
+    let sentiment = corpus(include_str!("../../data/sentiment.jsonl"), |row| row.sentiment);
+    let severity = corpus(include_str!("../../data/severity.jsonl"), |row| row.severity);
+    let spam = corpus(include_str!("../../data/spam.jsonl"), |row| {
+        row.spam.map(|spam| if spam { SPAM } else { "genuine" }.to_owned())
+    });
+    // One vocabulary for all: a ticket's words are looked up once, and what only one text has takes no room.
+    let all = [&sentiment, &severity, &spam];
+    let readings: Vec<Reading<'_>> =
+        all.iter().flat_map(|corpus| corpus.examples()).map(|(text, _)| Reading::new(text)).collect();
+    let texts: Vec<&Features> = readings.iter().map(Reading::features).collect();
+    let labels = all.iter().map(|corpus| corpus.labels().len()).max().unwrap_or_default();
+    let vocabulary = Arc::new(words(&texts, labels));
     std::thread::scope(|scope| {
-        let sentiment = scope.spawn(|| learn(include_str!("../../data/sentiment.jsonl"), |row| row.sentiment));
-        let severity = scope.spawn(|| learn(include_str!("../../data/severity.jsonl"), |row| row.severity));
-        let spam = learn(include_str!("../../data/spam.jsonl"), |row| {
-            row.spam.map(|spam| if spam { SPAM } else { "genuine" }.to_owned())
-        });
+        let sentiment = scope.spawn(|| learn(&sentiment, &vocabulary));
+        let severity = scope.spawn(|| learn(&severity, &vocabulary));
+        let spam = learn(&spam, &vocabulary);
         // invariant: `learn` panics only where its own invariants break
         let done =
             |head: std::thread::Result<TextClassifier>| head.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
@@ -63,7 +77,7 @@ struct Row {
     spam: Option<bool>,
 }
 
-fn learn(lines: &str, label: impl Fn(Row) -> Option<String>) -> TextClassifier {
+fn corpus(lines: &str, label: impl Fn(Row) -> Option<String>) -> Corpus {
     let mut corpus = Corpus::new();
     for line in lines.lines() {
         // invariant: the sets are part of the program, and a test reads every line of them
@@ -73,7 +87,13 @@ fn learn(lines: &str, label: impl Fn(Row) -> Option<String>) -> TextClassifier {
             corpus.add(text, &label);
         }
     }
-    let learned = corpus.learn(&LearnOptions { embedder: None, threads: 1, seed: 1, progress: &|_, _| () });
+    corpus
+}
+
+fn learn(corpus: &Corpus, vocabulary: &Arc<Vocabulary>) -> TextClassifier {
+    let options =
+        LearnOptions { embedder: None, vocabulary: Some(vocabulary), threads: 1, seed: 1, progress: &|_, _| () };
+    let learned = corpus.learn(&options);
     // invariant: the sets have examples of a handful of labels
     learned.unwrap_or_else(|error| unreachable!("a set of the program teaches nothing: {error}")).trained.classifier
 }

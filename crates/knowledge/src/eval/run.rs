@@ -242,6 +242,7 @@ pub(super) fn study(rows: &[Row], options: &EvalOptions<'_>) -> Result<Studied, 
     };
     let learned = corpus.learn(&LearnOptions {
         embedder: options.embedder,
+        vocabulary: None,
         threads: options.threads,
         seed: options.seed,
         progress: &embedding,

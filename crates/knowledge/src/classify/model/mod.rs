@@ -7,9 +7,12 @@ mod reading;
 mod scope;
 mod train;
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 pub use reading::Reading;
+pub(super) use train::words;
 pub use train::{HeldBack, TrainError, Trained, Training};
 
 use crate::{
@@ -57,7 +60,7 @@ fn top(values: &[f32]) -> (usize, f32) {
 #[derive(Clone, Debug)]
 pub struct TextClassifier {
     labels: Vec<String>,
-    vocabulary: Vocabulary,
+    vocabulary: Arc<Vocabulary>,
     one: StageOne,
     two: Option<StageTwo>,
 }
@@ -132,7 +135,7 @@ impl TextClassifier {
         let fits =
             rows == record.vocabulary.idf.len() && record.one.weights.fits(rows, labels) && two_fits && labels > 0;
         fits.then(|| Self {
-            vocabulary: Vocabulary::from_record(&record.vocabulary),
+            vocabulary: Arc::new(Vocabulary::from_record(&record.vocabulary)),
             labels: record.labels,
             one: record.one,
             two: record.two,
@@ -141,8 +144,9 @@ impl TextClassifier {
 
     /// Classifies a text. Stage two is asked when the model has one, `embedder` is there, and stage one is unsure.
     pub fn predict(&self, reading: &Reading<'_>, embedder: Option<&Embedder>) -> Prediction {
-        let (vector, known) = self.vocabulary.read(reading.features());
-        let scores = self.one.weights.scores(&vector);
+        let told = reading.by(&self.vocabulary);
+        let (vector, known) = (&told.0, told.1);
+        let scores = self.one.weights.scores(vector);
         let one = &self.one;
         let probabilities = combined(&[&scores], &[one.scale]);
         let signs = Signs::of_stage_one(&scores, &probabilities, known);
@@ -153,7 +157,7 @@ impl TextClassifier {
                 None => reading.known_embedding(),
             };
             if let Some(embedding) = embedding {
-                return self.stage_two(two, &vector, &scores, known, embedding);
+                return self.stage_two(two, vector, &scores, known, embedding);
             }
         }
         one.worth.adjust(&mut answer.probabilities);

@@ -1,5 +1,7 @@
 //! Training: folds for held-back predictions, calibration on them, then the model from everything.
 
+use std::sync::Arc;
+
 use super::{
     Prediction, Reading, Stage, StageOne, StageTwo, TextClassifier, likeness, meaning,
     scope::{Scope, Signs},
@@ -48,6 +50,8 @@ pub struct Training<'a> {
     pub descriptions: Vec<(Reading<'a>, u32)>,
     /// Texts that are about none of the labels.
     pub strangers: Vec<Reading<'a>>,
+    /// The words to tell texts by, where classifiers share them; otherwise they are learned from the texts.
+    pub vocabulary: Option<Arc<Vocabulary>>,
     /// Threads to use.
     pub threads: usize,
     /// Where orders and splits come from.
@@ -132,6 +136,7 @@ struct Prepared<'a> {
     examples: usize,
     strangers: Vec<Row<'a>>,
     labels: usize,
+    vocabulary: Option<Arc<Vocabulary>>,
     has_meaning: bool,
     threads: usize,
     seed: u64,
@@ -148,7 +153,7 @@ struct Held {
 }
 
 struct Learned {
-    vocabulary: Vocabulary,
+    vocabulary: Arc<Vocabulary>,
     one: Linear,
     two: Option<(Linear, Vec<Vec<f32>>)>,
 }
@@ -174,6 +179,7 @@ impl<'a> Prepared<'a> {
             rows,
             strangers,
             labels: training.labels.len(),
+            vocabulary: training.vocabulary.clone(),
             has_meaning,
             threads: training.threads.max(1),
             seed: training.seed,
@@ -184,9 +190,7 @@ impl<'a> Prepared<'a> {
         let which = self.bounded(which);
         let rows: Vec<&Row<'a>> = which.iter().filter_map(|n| self.rows.get(*n)).collect();
         let texts: Vec<&Features> = rows.iter().map(|row| row.features).collect();
-        let most = (MOST_WEIGHTS / self.labels.max(1)).clamp(100, MOST_FEATURES);
-        let least = if rows.len() >= MANY_EXAMPLES { 2 } else { 1 };
-        let vocabulary = Vocabulary::learn(&texts, most, least);
+        let vocabulary = self.vocabulary.clone().unwrap_or_else(|| Arc::new(words(&texts, self.labels)));
         let mut vectors: Vec<Sparse> = texts.iter().map(|text| vocabulary.vector(text)).collect();
         let labels: Vec<u32> = rows.iter().map(|row| row.label).collect();
         let options = TrainOptions { seed: self.seed, ..TrainOptions::words() };
@@ -319,6 +323,13 @@ impl<'a> Prepared<'a> {
     fn scales_of_stage_two(&self, held: &[Held]) -> Vec<f32> {
         fit_scales(&self.labelled(held, |held| vec![held.one.as_slice(), held.two.as_slice()]), 2)
     }
+}
+
+/// The words that tell `labels` labels apart, as the `texts` have them.
+pub(in crate::classify) fn words(texts: &[&Features], labels: usize) -> Vocabulary {
+    let most = (MOST_WEIGHTS / labels.max(1)).clamp(100, MOST_FEATURES);
+    let least = if texts.len() >= MANY_EXAMPLES { 2 } else { 1 };
+    Vocabulary::learn(texts, most, least)
 }
 
 fn centres(rows: &[&Row<'_>], labels: usize) -> Vec<Vec<f32>> {
