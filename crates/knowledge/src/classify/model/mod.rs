@@ -12,7 +12,6 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 pub use reading::Reading;
-pub(super) use train::words;
 pub use train::{HeldBack, TrainError, Trained, Training};
 
 use crate::{
@@ -115,9 +114,14 @@ impl TextClassifier {
 
     /// What is kept of it.
     pub fn to_record(&self) -> Record {
+        Record { vocabulary: self.vocabulary.to_record(), ..self.to_record_without_words() }
+    }
+
+    /// What is kept of one of several that share a vocabulary.
+    pub(super) fn to_record_without_words(&self) -> Record {
         Record {
             labels: self.labels.clone(),
-            vocabulary: self.vocabulary.to_record(),
+            vocabulary: VocabularyRecord::default(),
             one: self.one.clone(),
             two: self.two.clone(),
         }
@@ -125,21 +129,22 @@ impl TextClassifier {
 
     /// The classifier that was kept; `None` when its parts do not fit together.
     pub fn from_record(record: Record) -> Option<Self> {
-        let (rows, labels) = (record.vocabulary.hashes.len(), record.labels.len());
+        let whole = record.vocabulary.hashes.len() == record.vocabulary.idf.len();
+        let vocabulary = Arc::new(Vocabulary::from_record(&record.vocabulary));
+        Self::over(vocabulary, record).filter(|_| whole)
+    }
+
+    /// The classifier that was kept without its words.
+    pub(super) fn over(vocabulary: Arc<Vocabulary>, record: Record) -> Option<Self> {
+        let (rows, labels) = (vocabulary.len(), record.labels.len());
         let two_fits = record.two.as_ref().is_none_or(|two| {
             two.words.fits(rows, labels)
                 && two.meaning.fits(crate::embed::DIMENSIONS, labels)
                 && two.scales.len() == 2
                 && two.centres.len() == labels
         });
-        let fits =
-            rows == record.vocabulary.idf.len() && record.one.weights.fits(rows, labels) && two_fits && labels > 0;
-        fits.then(|| Self {
-            vocabulary: Arc::new(Vocabulary::from_record(&record.vocabulary)),
-            labels: record.labels,
-            one: record.one,
-            two: record.two,
-        })
+        let fits = record.one.weights.fits(rows, labels) && two_fits && labels > 0;
+        fits.then_some(Self { vocabulary, labels: record.labels, one: record.one, two: record.two })
     }
 
     /// Classifies a text. Stage two is asked when the model has one, `embedder` is there, and stage one is unsure.

@@ -190,7 +190,11 @@ impl<'a> Prepared<'a> {
         let which = self.bounded(which);
         let rows: Vec<&Row<'a>> = which.iter().filter_map(|n| self.rows.get(*n)).collect();
         let texts: Vec<&Features> = rows.iter().map(|row| row.features).collect();
-        let vocabulary = self.vocabulary.clone().unwrap_or_else(|| Arc::new(words(&texts, self.labels)));
+        let vocabulary = self.vocabulary.clone().unwrap_or_else(|| {
+            let most = (MOST_WEIGHTS / self.labels.max(1)).clamp(100, MOST_FEATURES);
+            let least = if rows.len() >= MANY_EXAMPLES { 2 } else { 1 };
+            Arc::new(Vocabulary::learn(&texts, most, least))
+        });
         let mut vectors: Vec<Sparse> = texts.iter().map(|text| vocabulary.vector(text)).collect();
         let labels: Vec<u32> = rows.iter().map(|row| row.label).collect();
         let options = TrainOptions { seed: self.seed, ..TrainOptions::words() };
@@ -323,13 +327,6 @@ impl<'a> Prepared<'a> {
     fn scales_of_stage_two(&self, held: &[Held]) -> Vec<f32> {
         fit_scales(&self.labelled(held, |held| vec![held.one.as_slice(), held.two.as_slice()]), 2)
     }
-}
-
-/// The words that tell `labels` labels apart, as the `texts` have them.
-pub(in crate::classify) fn words(texts: &[&Features], labels: usize) -> Vocabulary {
-    let most = (MOST_WEIGHTS / labels.max(1)).clamp(100, MOST_FEATURES);
-    let least = if texts.len() >= MANY_EXAMPLES { 2 } else { 1 };
-    Vocabulary::learn(texts, most, least)
 }
 
 fn centres(rows: &[&Row<'_>], labels: usize) -> Vec<Vec<f32>> {

@@ -1,19 +1,21 @@
 //! The heads that every tenant has: severity, sentiment and spam, learned from sets written for this project.
 
+#[cfg(test)]
+mod sets;
+
 use std::{
     str::FromStr,
     sync::{Arc, LazyLock},
 };
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use switchboard_core::tickets::{Sentiment, Severity};
 
 use super::{
-    corpus::{Corpus, LearnOptions},
-    cues,
-    model::{Reading, TextClassifier, words},
+    artifact, cues,
+    model::{Reading, Record, TextClassifier},
 };
-use crate::text::{Features, Vocabulary};
+use crate::text::{Vocabulary, VocabularyRecord};
 
 /// From this probability on, a ticket counts as spam: a person looks at it, and nothing else follows, so a miss costs little
 /// and so does a false alarm.
@@ -34,28 +36,16 @@ pub struct Said<T> {
     pub probability: f64,
 }
 
+/// What the sets teach, learned beforehand: see the module `sets`.
 static TONE: LazyLock<Tone> = LazyLock::new(|| {
-    let sentiment = corpus(include_str!("../../data/sentiment.jsonl"), |row| row.sentiment);
-    let severity = corpus(include_str!("../../data/severity.jsonl"), |row| row.severity);
-    let spam = corpus(include_str!("../../data/spam.jsonl"), |row| {
-        row.spam.map(|spam| if spam { SPAM } else { "genuine" }.to_owned())
-    });
-    // One vocabulary for all: a ticket's words are looked up once, and what only one text has takes no room.
-    let all = [&sentiment, &severity, &spam];
-    let readings: Vec<Reading<'_>> =
-        all.iter().flat_map(|corpus| corpus.examples()).map(|(text, _)| Reading::new(text)).collect();
-    let texts: Vec<&Features> = readings.iter().map(Reading::features).collect();
-    let labels = all.iter().map(|corpus| corpus.labels().len()).max().unwrap_or_default();
-    let vocabulary = Arc::new(words(&texts, labels));
-    std::thread::scope(|scope| {
-        let sentiment = scope.spawn(|| learn(&sentiment, &vocabulary));
-        let severity = scope.spawn(|| learn(&severity, &vocabulary));
-        let spam = learn(&spam, &vocabulary);
-        // invariant: `learn` panics only where its own invariants break
-        let done =
-            |head: std::thread::Result<TextClassifier>| head.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-        Tone { sentiment: done(sentiment.join()), severity: done(severity.join()), spam }
-    })
+    let whole = |kept: Kept| {
+        let vocabulary = Arc::new(Vocabulary::from_record(&kept.vocabulary));
+        let head = |record| TextClassifier::over(Arc::clone(&vocabulary), record);
+        Some(Tone { sentiment: head(kept.sentiment)?, severity: head(kept.severity)?, spam: head(kept.spam)? })
+    };
+    let tone = artifact::read(include_bytes!("../../../data/tone.model")).ok().and_then(whole);
+    // invariant: the file is part of the program, and a test compares it with what the sets teach
+    tone.unwrap_or_else(|| unreachable!("the heads of the program do not fit together"))
 });
 
 const SPAM: &str = "spam";
@@ -66,39 +56,16 @@ struct Tone {
     spam: TextClassifier,
 }
 
-#[derive(Deserialize)]
-struct Row {
-    text: String,
-    #[serde(default)]
-    sentiment: Option<String>,
-    #[serde(default)]
-    severity: Option<String>,
-    #[serde(default)]
-    spam: Option<bool>,
+/// The heads as they are kept, over words that they share: a ticket's words are looked up once.
+#[derive(Serialize, Deserialize)]
+struct Kept {
+    vocabulary: VocabularyRecord,
+    sentiment: Record,
+    severity: Record,
+    spam: Record,
 }
 
-fn corpus(lines: &str, label: impl Fn(Row) -> Option<String>) -> Corpus {
-    let mut corpus = Corpus::new();
-    for line in lines.lines() {
-        // invariant: the sets are part of the program, and a test reads every line of them
-        let row: Row = serde_json::from_str(line).unwrap_or_else(|error| unreachable!("a line of a set: {error}"));
-        let text = row.text.clone();
-        if let Some(label) = label(row) {
-            corpus.add(text, &label);
-        }
-    }
-    corpus
-}
-
-fn learn(corpus: &Corpus, vocabulary: &Arc<Vocabulary>) -> TextClassifier {
-    let options =
-        LearnOptions { embedder: None, vocabulary: Some(vocabulary), threads: 1, seed: 1, progress: &|_, _| () };
-    let learned = corpus.learn(&options);
-    // invariant: the sets have examples of a handful of labels
-    learned.unwrap_or_else(|error| unreachable!("a set of the program teaches nothing: {error}")).trained.classifier
-}
-
-/// Learns the heads now, so that the first ticket need not wait for it.
+/// Reads the heads now, so that the first ticket need not wait for it.
 pub fn prepare() {
     LazyLock::force(&TONE);
 }
@@ -172,26 +139,6 @@ fn most<T: Copy>(said: &[Said<T>]) -> Option<Said<T>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn every_line_of_the_sets_has_its_label() {
-        for (lines, label) in [
-            (include_str!("../../data/sentiment.jsonl"), "sentiment"),
-            (include_str!("../../data/severity.jsonl"), "severity"),
-            (include_str!("../../data/spam.jsonl"), "spam"),
-        ] {
-            for line in lines.lines() {
-                let row: Row = serde_json::from_str(line).expect(line);
-                match label {
-                    "sentiment" => {
-                        assert!(row.sentiment.is_some_and(|word| word.parse::<Sentiment>().is_ok()), "{line}")
-                    }
-                    "severity" => assert!(row.severity.is_some_and(|word| word.parse::<Severity>().is_ok()), "{line}"),
-                    _ => assert!(row.spam.is_some(), "{line}"),
-                }
-            }
-        }
-    }
 
     #[test]
     fn tone_is_heard_in_three_languages() {
