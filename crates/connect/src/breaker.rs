@@ -96,6 +96,12 @@ impl Breakers {
         Self { clock, rests, watched: moka::sync::Cache::new(WATCHED) }
     }
 
+    /// How long a call that came now would be put off, if at all. Asking is no call.
+    pub(crate) fn stops(&self, tenant: &Tenant, url: &str) -> Option<Duration> {
+        let breaker = self.watched.get(&(tenant.id.clone(), url.to_owned()))?;
+        lock(&breaker).stops(self.clock.monotonic())
+    }
+
     /// Runs `work` unless the system rests; then the answer is `Unavailable` at once, naming `who`, and put off to the end
     /// of the rest.
     pub(crate) async fn run<T>(
@@ -172,28 +178,28 @@ impl Breaker {
     /// Lets the call through, or says how long to stay away. The first call after a rest is the probe. It begins the next
     /// rest, so that the calls beside it are not let through, and a probe that never ends leaves nothing behind.
     fn lets_through(&mut self, now: Duration) -> Result<Pass, Duration> {
-        let is_probe = match &mut self.resting {
-            None => {
-                let oldest = self.in_hand.values().next();
-                let hangs = oldest.is_some_and(|began| now.saturating_sub(*began) >= SLOW);
-                let in_trouble = hangs || self.failures >= FAILURES_IN_TROUBLE;
-                if in_trouble && self.in_hand.len() >= CALLS_IN_TROUBLE {
-                    return Err(SOON);
-                }
-                false
-            }
-            Some(resting) if now < resting.until => {
-                let rest = resting.until - now;
-                return Err(if resting.probing { rest.min(SOON) } else { rest });
-            }
-            Some(resting) => {
-                *resting = Resting { until: now + REST, probing: true, ..*resting };
-                true
-            }
-        };
+        if let Some(wait) = self.stops(now) {
+            return Err(wait);
+        }
+        let is_probe = self.resting.is_some();
+        if let Some(resting) = &mut self.resting {
+            *resting = Resting { until: now + REST, probing: true, ..*resting };
+        }
         self.calls += 1;
         self.in_hand.insert(self.calls, now);
         Ok(Pass { call: self.calls, is_probe })
+    }
+
+    /// How long a call that came now would have to stay away, if at all.
+    fn stops(&self, now: Duration) -> Option<Duration> {
+        let Some(resting) = &self.resting else {
+            let oldest = self.in_hand.values().next();
+            let hangs = oldest.is_some_and(|began| now.saturating_sub(*began) >= SLOW);
+            let in_trouble = hangs || self.failures >= FAILURES_IN_TROUBLE;
+            return (in_trouble && self.in_hand.len() >= CALLS_IN_TROUBLE).then_some(SOON);
+        };
+        let rest = resting.until.checked_sub(now).filter(|rest| !rest.is_zero())?;
+        Some(if resting.probing { rest.min(SOON) } else { rest })
     }
 
     fn settle(&mut self, pass: Pass, sign: Sign, now: Duration) {

@@ -1,6 +1,6 @@
 //! A desk behind a circuit breaker.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use switchboard_core::{
@@ -37,6 +37,10 @@ impl<D: Desk> Desk for BreakerDesk<D> {
 
     fn repeats(&self, tenant: &Tenant) -> Repeats {
         self.desk.repeats(tenant)
+    }
+
+    fn rests(&self, tenant: &Tenant) -> Option<Duration> {
+        self.breakers.stops(tenant, connection(tenant))
     }
 
     async fn look_up(&self, tenant: &Tenant, update: &DeskUpdate) -> Result<Option<DeskReceipt>> {

@@ -1,6 +1,6 @@
 //! One port in front of several adapters: the tenant's configuration says which one is asked.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 
@@ -61,6 +61,10 @@ impl Desk for DeskByTenant {
 
     fn repeats(&self, tenant: &Tenant) -> Repeats {
         self.desk_of(tenant).map_or(Repeats::Safe, |desk| desk.repeats(tenant))
+    }
+
+    fn rests(&self, tenant: &Tenant) -> Option<Duration> {
+        self.desk_of(tenant).and_then(|desk| desk.rests(tenant))
     }
 
     async fn look_up(&self, tenant: &Tenant, update: &DeskUpdate) -> Result<Option<DeskReceipt>> {

@@ -28,6 +28,11 @@ pub trait Outgoing: Sync {
     /// What may be done when an earlier attempt may have got through.
     fn repeats(&self) -> Repeats;
 
+    /// How long it would be put off now without being sent, if at all.
+    fn rests(&self) -> Option<Duration> {
+        None
+    }
+
     /// Whether it has happened: the receipt when it has, `None` when it surely has not. Asked only when [`Self::repeats`]
     /// says `LookFirst`.
     async fn look_up(&self) -> Result<Option<String>>;
@@ -114,6 +119,14 @@ pub async fn perform(
     outgoing: &dyn Outgoing,
 ) -> Result<Performed, NotPerformed> {
     let repeats = outgoing.repeats();
+    // What would not be sent is no attempt: were the process to die in it, nobody would know that it was not.
+    if let Some(wait) = outgoing.rests()
+        && let Ok(Some(effect)) = app.effects.effect(scope, id).await
+        && matches!(effect.state, EffectState::Intended | EffectState::Failed)
+    {
+        let message = format!("the other side is left alone for {} s", wait.as_secs().max(1));
+        return Err(NotPerformed::unsent(Error::new(ErrorKind::Unavailable, message).deferred(wait), false));
+    }
     let begin = |repeat| app.effects.attempt(scope, id, lease, repeat);
     // What the ledger cannot say is taken as open: it costs a look, not an effect.
     let mut attempt = begin(repeats == Repeats::Safe).await.map_err(|error| NotPerformed::unsent(error, true))?;

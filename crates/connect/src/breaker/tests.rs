@@ -48,6 +48,15 @@ fn one_probe_comes_through_after_the_rest() {
 }
 
 #[test]
+fn asking_whether_it_rests_is_no_call() {
+    let mut breaker = broken_at(0, Rests::Even);
+    assert_eq!((breaker.stops(at(3)), breaker.stops(at(10))), (Some(at(7)), None));
+    assert_eq!(breaker.stops(at(10)), None, "the probe is still to come");
+    assert!(passes(&mut breaker, 10).is_probe);
+    assert!(breaker.stops(at(10)).is_some(), "beside the probe");
+}
+
+#[test]
 fn a_good_probe_closes_it_and_a_bad_one_begins_another_rest() {
     let mut breaker = broken_at(0, Rests::Even);
     let probe = passes(&mut breaker, 10);

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use async_trait::async_trait;
 
 use crate::{
@@ -71,6 +73,12 @@ pub trait Desk: Send + Sync {
     /// What may be done with this tenant's updates after an unclear outcome.
     fn repeats(&self, _tenant: &Tenant) -> Repeats {
         Repeats::Safe
+    }
+
+    /// How long an update that came now would be put off without being sent, if at all: who asks first need not store an
+    /// attempt.
+    fn rests(&self, _tenant: &Tenant) -> Option<Duration> {
+        None
     }
 
     /// Whether the update was applied: the receipt when it was, `None` when it surely was not. Only for a desk whose

@@ -1,5 +1,7 @@
 //! Telling the ticketing system of a decision, or of a person's review of it.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 
 use crate::{
@@ -58,6 +60,10 @@ pub struct DeskCall<'a> {
 impl Outgoing for DeskCall<'_> {
     fn repeats(&self) -> Repeats {
         self.app.desk.repeats(self.tenant)
+    }
+
+    fn rests(&self) -> Option<Duration> {
+        self.app.desk.rests(self.tenant)
     }
 
     async fn look_up(&self) -> Result<Option<String>> {

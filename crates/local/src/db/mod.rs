@@ -5,27 +5,27 @@
 
 mod checkpoint;
 mod migrations;
+mod readers;
 mod reserve;
 mod volume;
 mod writer;
 
 use std::{
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
 };
 
 use rusqlite::{Connection, OpenFlags, config::DbConfig};
 use switchboard_core::error::{Error, ErrorKind, Result};
-use tokio::sync::Semaphore;
 
 use checkpoint::Checkpointer;
 pub use migrations::STEPS as MIGRATIONS;
 pub(crate) use migrations::{newest, version};
+use readers::Readers;
 pub(crate) use reserve::Reserve;
 pub use volume::{Spare, Volume};
 pub(crate) use writer::Writer;
 
-const READERS: usize = 6;
 /// Negative: in kilobytes. Readers find the rest in the operating system's cache.
 const READER_CACHE: i32 = -1_000;
 const WRITER_CACHE: i32 = -16_000;
@@ -101,8 +101,7 @@ pub fn is_older(path: &Path) -> Result<bool, DataError> {
 pub(crate) struct Database {
     pub(crate) writer: Writer,
     pub(crate) reserve: Arc<Reserve>,
-    readers: Arc<Mutex<Vec<Connection>>>,
-    permits: Arc<Semaphore>,
+    readers: Readers,
     path: PathBuf,
     _checkpointer: Checkpointer,
 }
@@ -132,18 +131,14 @@ impl Database {
         migrations::migrate(&mut connection, path)?;
         let begun = begin(&mut connection).map_err(failed)?;
         let read_only = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let mut readers = Vec::with_capacity(READERS);
-        for _ in 0..READERS {
-            readers.push(connect(volume, path, read_only).map_err(failed)?);
-        }
+        let readers = Readers::open(|| connect(volume, path, read_only)).map_err(failed)?;
         let checkpointer = Checkpointer::start(connect(volume, path, OpenFlags::default()).map_err(failed)?, path);
         let reserve = Arc::new(Reserve::take(volume.spare(path), role));
         let database = Self {
             _checkpointer: checkpointer.map_err(DataError::Thread)?,
             writer: Writer::start(connection, Arc::clone(&reserve)).map_err(DataError::Thread)?,
             reserve,
-            readers: Arc::new(Mutex::new(readers)),
-            permits: Arc::new(Semaphore::new(READERS)),
+            readers,
             path: path.to_owned(),
         };
         Ok((database, begun))
@@ -164,42 +159,21 @@ impl Database {
         &self,
         read: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T> {
-        let Ok(_permit) = self.permits.try_acquire() else { return self.read(read).await };
-        with_reader(&self.readers, read)
+        self.readers.look_up(read).await
     }
 
-    /// Runs `read` on a read-only connection, off the async threads.
+    /// Runs `read` on a read-only connection, off the async threads. It may take long, so some connections are kept from it;
+    /// it ends when its caller is gone.
     pub(crate) async fn read<T: Send + 'static>(
         &self,
         read: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T> {
-        let gone = || Error::new(ErrorKind::Internal, "the database was closed");
-        let permit = self.permits.clone().acquire_owned().await.map_err(|_| gone())?;
-        let readers = Arc::clone(&self.readers);
-        let work = move || {
-            let _permit = permit;
-            with_reader(&readers, read)
-        };
-        tokio::task::spawn_blocking(work)
-            .await
-            .map_err(|error| Error::new(ErrorKind::Internal, "a database read stopped").caused_by(error))?
+        self.readers.read(read).await
     }
 
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
-}
-
-/// Borrows a reader; the caller holds a permit, so there is one.
-fn with_reader<T>(
-    readers: &Mutex<Vec<Connection>>,
-    read: impl FnOnce(&Connection) -> rusqlite::Result<T>,
-) -> Result<T> {
-    let none = || Error::new(ErrorKind::Internal, "no database reader is free");
-    let connection = readers.lock().unwrap_or_else(PoisonError::into_inner).pop().ok_or_else(none)?;
-    let outcome = read(&connection).map_err(explain);
-    readers.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
-    outcome
 }
 
 fn connect(volume: &Volume, path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {

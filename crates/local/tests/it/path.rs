@@ -15,13 +15,13 @@ use switchboard_core::{
     effects::OnTheirWay,
     error::{Error, ErrorKind, Result, Retry},
     event::Event,
-    ids::TicketId,
+    ids::{EffectId, TicketId},
     jobs::drain,
     json::parse,
     limits,
     ports::{
-        Clock, CustomerStore, Desk, DeskReceipt, DeskUpdate, EventFilter, EventQueue, Repeats, TenantScope,
-        TenantSource,
+        Clock, CustomerStore, Desk, DeskReceipt, DeskUpdate, EffectState, EventFilter, EventQueue, Repeats,
+        TenantScope, TenantSource,
     },
     tenants::Tenant,
     tickets::{
@@ -50,6 +50,8 @@ pub(crate) struct MoodyDesk {
     retry: Retry,
     /// Whether it can be asked what it has; it says that it has nothing.
     can_be_asked: AtomicBool,
+    /// It is left alone at present.
+    rests: AtomicBool,
     asked: AtomicUsize,
 }
 
@@ -69,6 +71,10 @@ impl Desk for MoodyDesk {
 
     fn repeats(&self, _tenant: &Tenant) -> Repeats {
         if self.can_be_asked.load(Ordering::Relaxed) { Repeats::LookFirst } else { Repeats::Safe }
+    }
+
+    fn rests(&self, _tenant: &Tenant) -> Option<Duration> {
+        self.rests.load(Ordering::Relaxed).then_some(Duration::from_secs(30))
     }
 
     async fn look_up(&self, _tenant: &Tenant, _update: &DeskUpdate) -> Result<Option<DeskReceipt>> {
@@ -113,6 +119,7 @@ impl Bench {
             kind,
             retry,
             can_be_asked: false.into(),
+            rests: false.into(),
             asked: 0.into(),
         });
         let classifier = Arc::new(LocalClassifier::new(1));
@@ -274,6 +281,23 @@ async fn what_may_be_on_its_way_is_not_looked_up_early_because_the_wall_clock_ju
     bench.clock.advance(Duration::from_secs(1));
     assert_eq!((drain(&next).await.unwrap(), asked()), (1, 1));
     assert_eq!(bench.desk.taken.lock().unwrap().len(), 1);
+    bench.app.finish().await;
+}
+
+#[tokio::test]
+async fn what_is_put_off_before_it_is_sent_is_no_attempt() {
+    let bench = Bench::with_desk(0, ErrorKind::Unavailable, Retry::Later).await;
+    bench.desk.rests.store(true, Ordering::Relaxed);
+    bench.send(|_| {}).await.unwrap();
+    bench.app.run_jobs().await;
+    let id = EffectId::from(&bench.ticket().await.decision.unwrap().decision_id);
+    let effect = bench.app.effects.effect(&bench.scope, &id).await.unwrap().unwrap();
+    assert_eq!((effect.state, effect.attempts), (EffectState::Intended, 0));
+    bench.desk.rests.store(false, Ordering::Relaxed);
+    bench.clock.advance(Duration::from_secs(31));
+    bench.app.run_jobs().await;
+    let effect = bench.app.effects.effect(&bench.scope, &id).await.unwrap().unwrap();
+    assert_eq!((effect.state, effect.attempts), (EffectState::Done, 1));
     bench.app.finish().await;
 }
 

@@ -114,6 +114,10 @@ impl Desk for SimDesk {
         repeats(&tenant.id)
     }
 
+    fn rests(&self, _tenant: &Tenant) -> Option<Duration> {
+        self.world.fault("desk rests", 20).then_some(Duration::from_secs(30))
+    }
+
     async fn look_up(&self, tenant: &Tenant, update: &DeskUpdate) -> Result<Option<DeskReceipt>> {
         self.world.step("desk looked up").await;
         if self.world.fault("desk does not tell", 100) {
