@@ -90,6 +90,10 @@ id!(
     SecretName, is_slug, "must be 1 to 64 of a-z, 0-9, '_' and '-', beginning with a letter or digit"
 );
 id!(
+    /// A provider of language models, as the tenant's configuration names it.
+    ProviderName, is_slug, "must be 1 to 64 of a-z, 0-9, '_' and '-', beginning with a letter or digit"
+);
+id!(
     /// A ticket, as its ticketing system names it; unique within the tenant.
     TicketId, is_token, "must be 1 to 128 letters, digits or any of . _ : @ # / + = -"
 );

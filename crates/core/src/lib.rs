@@ -18,6 +18,7 @@ pub mod jobs;
 pub mod json;
 pub mod learning;
 pub mod limits;
+pub mod models;
 pub mod ports;
 pub mod tenants;
 pub mod tickets;

@@ -177,3 +177,9 @@ pub const ISSUER_ASKED_EVERY: Duration = Duration::from_secs(30);
 pub const ISSUER_KEYS_KEPT: Duration = Duration::from_secs(24 * 3600);
 /// Time for one document of an issuer.
 pub const ISSUER_TIME: Duration = Duration::from_secs(5);
+/// Models of a chain.
+pub const MODEL_CHAIN: usize = 5;
+/// Bytes of a model's name.
+pub const MODEL_NAME_BYTES: usize = 256;
+/// The highest budget in US dollars: one more digit is a slip.
+pub const BUDGET_USD: f64 = 1_000_000.0;

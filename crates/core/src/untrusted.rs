@@ -9,6 +9,8 @@
 //! - [`Untrusted::for_person`] shows it to somebody who may see it; the medium escapes it; [`shown`] is the same for a
 //!   field of a record that is shown and stored;
 //! - [`Untrusted::for_storage`] hands it to a store, which gives it back as `Untrusted`;
+//! - [`crate::models::Part::Quoted`] puts it into a prompt, in quotes that it cannot end, for a model that can at worst choose
+//!   among what the program offers it, and whose answer is untrusted again;
 //! - [`crate::guard::redact()`] covers personal data and secrets and gives a [`crate::guard::Redacted`], which may be logged and
 //!   is nothing to obey.
 
@@ -45,6 +47,11 @@ impl<T> Untrusted<T> {
 impl Untrusted<String> {
     /// The bare text for `guard` alone, which gives out only what it has covered.
     pub(crate) fn for_redaction(&self) -> &str {
+        &self.0
+    }
+
+    /// The bare text for `models` alone, which quotes it for a prompt.
+    pub(crate) fn for_model(&self) -> &str {
         &self.0
     }
 

@@ -8,6 +8,7 @@
 //! [`TenantScope`]; a call that is dropped half-way has either happened wholly or not at all.
 
 mod audit;
+mod chat_model;
 mod classifier;
 mod customers;
 mod desk;
@@ -24,6 +25,7 @@ mod tenants;
 mod world;
 
 pub use audit::{AuditFilter, AuditLog};
+pub use chat_model::ChatModel;
 pub use classifier::Classifier;
 pub use customers::{Customer, CustomerDirectory, CustomerStore, StoredCustomer};
 pub use desk::{Desk, DeskReceipt, DeskUpdate, Repeats};

@@ -6,6 +6,7 @@ use regex::Regex;
 
 use super::{
     config::{CustomersConfig, DeskConfig, RuleConditions, ServiceStatusConfig, TenantConfig, WebhookRepeats},
+    models,
     recogniser::{self, Recogniser},
 };
 use crate::{
@@ -25,20 +26,21 @@ pub(super) fn check(config: &TenantConfig) -> Result<Compiled, Vec<FieldError>> 
     check_numbers(config, &mut mistakes);
     check_places(config, &mut mistakes);
     check_hooks(config, &mut mistakes);
+    models::check(&config.models, &mut mistakes);
     let recognisers = compile_recognisers(config, &mut mistakes);
     let rule_keywords = compile_keywords(config, &mut mistakes);
     if mistakes.0.is_empty() { Ok((recognisers, rule_keywords)) } else { Err(mistakes.0) }
 }
 
 #[derive(Default)]
-struct Mistakes(Vec<FieldError>);
+pub(super) struct Mistakes(Vec<FieldError>);
 
 impl Mistakes {
-    fn add(&mut self, pointer: impl Into<String>, detail: impl Into<String>) {
+    pub(super) fn add(&mut self, pointer: impl Into<String>, detail: impl Into<String>) {
         self.0.push(FieldError::new(pointer, detail));
     }
 
-    fn add_unknown<'a>(
+    pub(super) fn add_unknown<'a>(
         &mut self,
         pointer: String,
         what: &str,
@@ -233,7 +235,7 @@ fn check_hooks(config: &TenantConfig, mistakes: &mut Mistakes) {
     }
 }
 
-fn check_url(pointer: &str, text: &str, mistakes: &mut Mistakes) {
+pub(super) fn check_url(pointer: &str, text: &str, mistakes: &mut Mistakes) {
     let good = text.len() <= limits::URL_CHARS
         && url::Url::parse(text).is_ok_and(|url| {
             matches!(url.scheme(), "https" | "http")

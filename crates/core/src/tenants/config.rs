@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::retention::RetentionConfig;
+use super::{models::ModelsConfig, retention::RetentionConfig};
 use crate::{
     ids::{AccountType, CategoryId, Channel, EntityKind, Language, SecretName, TeamId, TenantId},
     tickets::Severity,
@@ -54,6 +54,9 @@ pub struct TenantConfig {
     /// Where outages are looked up.
     #[serde(default)]
     pub service_status: ServiceStatusConfig,
+    /// Language models, where the local classifier is not sure.
+    #[serde(default)]
+    pub models: ModelsConfig,
     /// How other systems send tickets in without a key.
     #[serde(default)]
     pub hooks: HooksConfig,

@@ -3,6 +3,7 @@
 mod check;
 mod config;
 mod kept;
+mod models;
 mod recogniser;
 mod retention;
 #[cfg(test)]
@@ -17,6 +18,7 @@ pub use config::{
     LevelsConfig, PriorityConfig, QuotasConfig, ReviewConfig, RuleConditions, RuleConfig, ServiceLevelConfig,
     ServiceStatusConfig, TeamConfig, TenantConfig, WebhookRepeats, WeightsConfig,
 };
+pub use models::{BudgetConfig, ModelLink, ModelsConfig, ProviderConfig, TicketMode};
 pub use recogniser::Recogniser;
 pub use retention::{KeepFor, Retention, RetentionConfig, RetentionPolicy};
 

@@ -1,0 +1,160 @@
+//! Which language models a tenant uses, and what they may cost.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::check::{Mistakes, check_url};
+use crate::{
+    ids::{ProviderName, SecretName},
+    limits,
+    models::{ModelPrice, NanoUsd, PriceList},
+};
+
+/// Language models: none unless they are configured.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct ModelsConfig {
+    /// How tickets are decided.
+    pub mode: TicketMode,
+    /// Where models are asked.
+    pub providers: BTreeMap<ProviderName, ProviderConfig>,
+    /// The models asked first where the local classifier is not sure, each when the ones before it fail.
+    pub small: Vec<ModelLink>,
+    /// The models asked where the small one is not sure either.
+    pub large: Vec<ModelLink>,
+    /// What may be spent. Without models it need not be there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub budget: Option<BudgetConfig>,
+}
+
+/// How tickets are decided.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum TicketMode {
+    /// By the local classifier alone.
+    #[default]
+    Local,
+    /// By the local classifier where it is sure, else by a small model, else by a large one, else by a person.
+    Cascade,
+}
+
+/// A provider of models.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum ProviderConfig {
+    /// Any server with OpenAI's chat completions: OpenAI, vLLM, Ollama, llama.cpp.
+    Openai {
+        /// The base URL, such as `https://api.openai.com/v1`.
+        url: String,
+        /// The API key's name among the secrets, where one is needed.
+        #[serde(default)]
+        key: Option<SecretName>,
+    },
+}
+
+/// One model of a chain.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ModelLink {
+    /// One of the providers.
+    pub provider: ProviderName,
+    /// The model, as the provider names it.
+    pub model: String,
+    /// What it costs; without it, what the program's price list says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub price: Option<ModelPrice>,
+}
+
+/// What may be spent on models, in US dollars. Days and months are those of UTC. What is used up is not asked any more, and
+/// tickets are decided by the local classifier and by people.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BudgetConfig {
+    /// By the tenant in a month.
+    pub month_usd: f64,
+    /// By the tenant in a day.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub day_usd: Option<f64>,
+    /// For one of its customers in a day.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub customer_day_usd: Option<f64>,
+}
+
+impl ModelLink {
+    /// What the model costs: a checked configuration has a price for each.
+    pub fn price(&self) -> ModelPrice {
+        let known = self.price.or_else(|| PriceList::built_in().of(&self.model));
+        // A model that costs what nobody knows is never asked, because no budget has room for it.
+        known.unwrap_or(ModelPrice { input: f64::INFINITY, output: f64::INFINITY })
+    }
+}
+
+impl BudgetConfig {
+    /// The ceilings: of a month, of a day, of a customer's day.
+    pub fn ceilings(&self) -> [Option<NanoUsd>; 3] {
+        [Some(self.month_usd), self.day_usd, self.customer_day_usd].map(|usd| usd.map(NanoUsd::from_usd))
+    }
+}
+
+/// Checks the providers, the chains, their prices and the budget.
+pub(super) fn check(config: &ModelsConfig, mistakes: &mut Mistakes) {
+    for (name, provider) in &config.providers {
+        match provider {
+            ProviderConfig::Openai { url, .. } => check_url(&format!("/models/providers/{name}/url"), url, mistakes),
+        }
+    }
+    for (role, chain) in [("small", &config.small), ("large", &config.large)] {
+        if chain.len() > limits::MODEL_CHAIN {
+            let detail = format!("has {} models; at most {} make a chain", chain.len(), limits::MODEL_CHAIN);
+            mistakes.add(format!("/models/{role}"), detail);
+        }
+        for (n, link) in chain.iter().enumerate() {
+            check_link(&format!("/models/{role}/{n}"), link, config, mistakes);
+        }
+    }
+    let is_used = !config.small.is_empty() || !config.large.is_empty();
+    if config.mode == TicketMode::Cascade && !is_used {
+        mistakes.add("/models/small", "is empty; the mode `cascade` needs a model, small or large");
+    }
+    match &config.budget {
+        None if is_used => mistakes.add("/models/budget", "is missing; say what may be spent a month (`month_usd`)"),
+        None => {}
+        Some(budget) => {
+            let ceilings = [
+                ("month_usd", Some(budget.month_usd)),
+                ("day_usd", budget.day_usd),
+                ("customer_day_usd", budget.customer_day_usd),
+            ];
+            for (field, usd) in ceilings {
+                if usd.is_some_and(|usd| !(0.0..=limits::BUDGET_USD).contains(&usd)) {
+                    let detail = format!("must be from 0 to {} dollars", limits::BUDGET_USD);
+                    mistakes.add(format!("/models/budget/{field}"), detail);
+                }
+            }
+        }
+    }
+}
+
+fn check_link(pointer: &str, link: &ModelLink, config: &ModelsConfig, mistakes: &mut Mistakes) {
+    if !config.providers.contains_key(&link.provider) {
+        let known = config.providers.keys().map(ProviderName::as_str);
+        mistakes.add_unknown(format!("{pointer}/provider"), "provider", link.provider.as_str(), known);
+    }
+    if link.model.trim().is_empty() || link.model.len() > limits::MODEL_NAME_BYTES {
+        let detail = format!("must be the provider's name of the model, 1 to {} bytes", limits::MODEL_NAME_BYTES);
+        mistakes.add(format!("{pointer}/model"), detail);
+    }
+    match link.price {
+        Some(price) if !price.is_valid() => {
+            mistakes.add(format!("{pointer}/price"), "must be dollars for a million tokens, from 0 on");
+        }
+        None if PriceList::built_in().of(&link.model).is_none() => {
+            let detail = "is missing, and no price of this model is known; say what a million tokens cost, 0 where \
+                          the model is your own: {\"input\": 0, \"output\": 0}";
+            mistakes.add(format!("{pointer}/price"), detail);
+        }
+        _ => {}
+    }
+}
