@@ -41,7 +41,7 @@ pub(crate) async fn wire(settings: Settings) -> Result<Wired> {
     metrics::set_global_recorder(metrics.clone()).context("the metrics recorder cannot start")?;
     let clients = Clients::new(&switchboard_aws::Settings {
         region: None,
-        endpoint: settings.endpoint.clone(),
+        endpoint: None,
         names: settings.names.clone(),
     })
     .await;

@@ -22,6 +22,8 @@ use crate::{
     doorbell::Ring,
 };
 
+/// After how long an event is asked for again whose ticket has another one in hand: most take a second or two.
+const HELD_UP_WAIT: Duration = Duration::from_secs(5);
 /// Events that one call of [`DynamoStore::unfinished`] tells of each tenant.
 pub const UNFINISHED_AT_ONCE: usize = 1_000;
 /// Tenants whose queues are looked into at the same time.
@@ -195,6 +197,17 @@ async fn jobs(store: &DynamoStore, events: Vec<EventId>) -> Result<Vec<Job>> {
 
 /// Leases these, as far as they and their tickets are free.
 async fn claim_all(store: &DynamoStore, jobs: Vec<(Job, u32)>, time: Duration) -> Result<Vec<Leased>> {
+    let mut held_up = Vec::new();
+    claim_free(store, jobs, time, &mut held_up).await
+}
+
+/// The same; which events were due, but others of their tickets in hand, is added to `held_up`.
+async fn claim_free(
+    store: &DynamoStore,
+    jobs: Vec<(Job, u32)>,
+    time: Duration,
+    held_up: &mut Vec<EventId>,
+) -> Result<Vec<Leased>> {
     let mut leased = Vec::with_capacity(jobs.len());
     let mut jobs = jobs.into_iter().peekable();
     while jobs.peek().is_some() {
@@ -209,9 +222,13 @@ async fn claim_all(store: &DynamoStore, jobs: Vec<(Job, u32)>, time: Duration) -
                 Ok(()) => break,
                 Err(cancelled) => {
                     let mut at = (0..).step_by(2);
-                    left.retain(|_| {
-                        let failed = |at: usize| cancelled.failed(at).is_some() || cancelled.failed(at + 1).is_some();
-                        at.next().is_some_and(|at| !failed(at))
+                    left.retain(|(job, _)| {
+                        let at = at.next().unwrap_or_default();
+                        let (taken, held) = (cancelled.failed(at).is_some(), cancelled.failed(at + 1).is_some());
+                        if held && !taken {
+                            held_up.push(job.event.clone());
+                        }
+                        !taken && !held
                     });
                 }
             }
@@ -244,15 +261,22 @@ pub(super) async fn claim(
     let mut jobs = jobs(store, events.to_vec()).await?;
     jobs.retain(|job| job.tenant == *tenant);
     jobs.sort_by(|one, other| one.event.cmp(&other.event));
-    let (mut chosen, mut tickets) = (Vec::new(), BTreeSet::new());
+    let (mut chosen, mut tickets, mut held_up) = (Vec::new(), BTreeSet::new(), Vec::new());
     for job in jobs {
         match job.standing(store.now()) {
             Standing::Free { interrupted } if tickets.insert(job.ticket_key.clone()) => chosen.push((job, interrupted)),
+            Standing::Free { .. } => held_up.push(job.event),
             Standing::Suspect { interrupted } if alone => chosen.push((job, interrupted)),
             standing => settle_dead(store, &job, standing).await?,
         }
     }
-    claim_all(store, chosen, time).await
+    let leased = claim_free(store, chosen, time, &mut held_up).await?;
+    if !held_up.is_empty() {
+        // Their message is used up, and the sweeper looks once a minute.
+        let rings = held_up.into_iter().map(|event| Ring::again(tenant.clone(), event));
+        store.wake(rings.collect(), HELD_UP_WAIT).await;
+    }
+    Ok(leased)
 }
 
 pub(super) async fn lease_suspect(store: &DynamoStore, time: Duration) -> Result<Option<Leased>> {

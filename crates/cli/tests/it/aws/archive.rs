@@ -20,8 +20,8 @@ fn archive() -> (String, u64) {
 async fn the_archive_of_the_bus_is_replayed_and_what_is_done_stays_done() {
     let stack = Stack::deployed();
     let (clients, name) = (stack.clients().await, unique("archive"));
-    let bus = stack.output("events", "BusName");
-    let bus = stack.bus("DescribeEventBus", &json!({"Name": bus})).await["Arn"].clone();
+    let bus_name = stack.output("events", "BusName");
+    let bus = stack.bus("DescribeEventBus", &json!({"Name": bus_name})).await["Arn"].clone();
     let (pattern, days) = archive();
     assert_eq!(days, 7);
     let archive = json!({"ArchiveName": name, "EventSourceArn": bus, "EventPattern": pattern, "RetentionDays": days});
@@ -31,9 +31,9 @@ async fn the_archive_of_the_bus_is_replayed_and_what_is_done_stays_done() {
     let attributes = clients.sqs.get_queue_attributes().queue_url(&queue).attribute_names("QueueArn".into());
     let attributes = attributes.send().await.unwrap().attributes.unwrap();
     let pattern = json!({"source": ["support.ticketing"], "replay-name": [name]}).to_string();
-    stack.bus("PutRule", &json!({"Name": name, "EventBusName": bus, "EventPattern": pattern})).await;
+    stack.bus("PutRule", &json!({"Name": name, "EventBusName": bus_name, "EventPattern": pattern})).await;
     let target = json!({"Id": "queue", "Arn": attributes[&"QueueArn".into()]});
-    stack.bus("PutTargets", &json!({"Rule": name, "EventBusName": bus, "Targets": [target]})).await;
+    stack.bus("PutTargets", &json!({"Rule": name, "EventBusName": bus_name, "Targets": [target]})).await;
 
     let double = WebhookDouble::start(HOOK_SECRET).await;
     let (id, api) = stack.tenant("replayed", &double, |_| ()).await;
