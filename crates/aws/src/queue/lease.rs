@@ -312,15 +312,17 @@ pub(super) async fn has_suspects(store: &DynamoStore) -> Result<bool> {
 }
 
 pub(super) async fn unfinished(store: &DynamoStore, older_than: Duration) -> Result<Vec<Ring>> {
-    let before = store.now().minus(older_than);
-    let rings = stream::iter(store.tenants().await?).map(|tenant| unfinished_of(store, tenant, before));
+    let now = store.now();
+    let before = now.minus(older_than);
+    let rings = stream::iter(store.tenants().await?).map(|tenant| unfinished_of(store, tenant, now, before));
     Ok(rings.buffered(TENANTS_AT_ONCE).try_collect::<Vec<_>>().await?.into_iter().flatten().collect())
 }
 
-async fn unfinished_of(store: &DynamoStore, tenant: TenantId, before: Timestamp) -> Result<Vec<Ring>> {
+async fn unfinished_of(store: &DynamoStore, tenant: TenantId, now: Timestamp, before: Timestamp) -> Result<Vec<Ring>> {
     let last_id = letters::last_id_of(before);
     let mut places = vec![
-        ("0#".to_owned(), format!("0#{:015}$", before.as_millis())),
+        // A lease's end is a wait already: whoever works on renews it.
+        ("0#".to_owned(), format!("0#{:015}$", now.as_millis())),
         ("1#".to_owned(), format!("1#{:015}$", before.as_millis())),
         ("2#".to_owned(), format!("2#{last_id}")),
     ];
