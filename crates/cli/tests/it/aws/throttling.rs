@@ -1,8 +1,11 @@
 //! A DynamoDB that is too busy for some of its callers: a proxy before the emulator.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use axum::{
@@ -35,6 +38,8 @@ struct Shared {
     percent: AtomicU64,
     calls: AtomicU64,
     refused: AtomicU64,
+    /// Those that it has passed on, by operation.
+    passed_on: Mutex<BTreeMap<String, u64>>,
 }
 
 impl Throttling {
@@ -46,6 +51,7 @@ impl Throttling {
             percent: AtomicU64::new(0),
             calls: AtomicU64::new(0),
             refused: AtomicU64::new(0),
+            passed_on: Mutex::default(),
         });
         let listener = TcpListener::bind(("127.0.0.1", port)).await.unwrap();
         let app = Router::new().fallback(call).with_state(Arc::clone(&shared));
@@ -56,6 +62,11 @@ impl Throttling {
     /// From now on it refuses so many of a hundred calls.
     pub(super) fn refuse(&self, percent: u64) {
         self.shared.percent.store(percent, Ordering::SeqCst);
+    }
+
+    /// Calls since the last look that it has passed on, by operation.
+    pub(super) fn passed_on(&self) -> BTreeMap<String, u64> {
+        std::mem::take(&mut *self.shared.passed_on.lock().unwrap())
     }
 
     /// Calls that it has refused.
@@ -79,6 +90,9 @@ async fn call(State(shared): State<Arc<Shared>>, request: Request) -> Response {
         shared.refused.fetch_add(1, Ordering::SeqCst);
         return refusal(&parts.headers, number);
     }
+    let target = parts.headers.get("x-amz-target").and_then(|target| target.to_str().ok()).unwrap_or_default();
+    let operation = target.rsplit('.').next().unwrap_or_default().to_owned();
+    *shared.passed_on.lock().unwrap().entry(operation).or_default() += 1;
     pass_on(&shared, &parts.headers, body).await
 }
 
