@@ -129,7 +129,10 @@ async fn once(function: &Function) -> Result<Run> {
     Ok(run)
 }
 
-async fn check(answers: &mut mpsc::UnboundedReceiver<Result<Value, String>>, is_answer: fn(&Value) -> bool) -> Result<()> {
+async fn check(
+    answers: &mut mpsc::UnboundedReceiver<Result<Value, String>>,
+    is_answer: fn(&Value) -> bool,
+) -> Result<()> {
     let answer = tokio::time::timeout(PATIENCE, answers.recv()).await.context("no answer in time")?;
     let answer = answer.context("the server is gone")?.map_err(|error| anyhow::anyhow!("it failed: {error}"))?;
     if !is_answer(&answer) {

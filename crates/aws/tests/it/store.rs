@@ -14,8 +14,8 @@ use switchboard_core::{
     ids::EventId,
     limits,
     ports::{
-        Accepted, Attempt, Clock, Decided, EffectLedger, EventFilter, EventQueue, Lane, Leased, NewTicket, SyncChange, TenantScope,
-        TicketStore,
+        Accepted, Attempt, Clock, Decided, EffectLedger, EventFilter, EventQueue, Lane, Leased, NewTicket, SyncChange,
+        TenantScope, TicketStore,
     },
     tickets::{SyncStatus, Ticket},
     untrusted::Untrusted,

@@ -4,12 +4,7 @@ use switchboard_local::SystemClock;
 use switchboard_testkit::doubles::WebhookDouble;
 
 use super::stack::{LONG, Stack, scope};
-use crate::{
-    desks::HOOK_SECRET,
-    server::finished,
-    tenant::ticket,
-    wait::until,
-};
+use crate::{desks::HOOK_SECRET, server::finished, tenant::ticket, wait::until};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_ticket_becomes_a_decision_and_an_update_at_the_desk_whatever_comes_twice() {

@@ -3,7 +3,10 @@ use switchboard_core::webhook::SigningKey;
 use switchboard_testkit::doubles::WebhookDouble;
 
 use super::stack::{Stack, put_tenant, unique};
-use crate::{desks::HOOK_SECRET, tenant::{acme, ticket}};
+use crate::{
+    desks::HOOK_SECRET,
+    tenant::{acme, ticket},
+};
 
 const INBOUND_SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 

@@ -52,8 +52,10 @@ async fn a_model_that_is_due_is_trained_by_the_schedule_and_put_into_the_bucket(
     });
     store.add(&scope(&id), examples.collect()).await.unwrap();
     // Another tenant of another test may be due before it: one is trained a run.
-    until("the tenant's model is trained", LONG, async || (stack.invoke("schedule").await["trained"] == id).then_some(()))
-        .await;
+    until("the tenant's model is trained", LONG, async || {
+        (stack.invoke("schedule").await["trained"] == id).then_some(())
+    })
+    .await;
     let clients = stack.clients().await;
     let kept = clients.s3.list_objects_v2().bucket(stack.output("storage", "BucketName"));
     let kept = kept.prefix(format!("models/{id}/")).send().await.unwrap();

@@ -87,7 +87,12 @@ impl Stack {
     }
 
     /// A tenant of its own on the stack, with its desk and a key. `change` changes its configuration.
-    pub(super) async fn tenant(&self, id: &str, desk: &WebhookDouble, change: impl FnOnce(&mut Value)) -> (String, Api) {
+    pub(super) async fn tenant(
+        &self,
+        id: &str,
+        desk: &WebhookDouble,
+        change: impl FnOnce(&mut Value),
+    ) -> (String, Api) {
         let (home, id) = (self.home(), unique(id));
         let mut config = acme(&json!({"kind": "webhook", "url": desk.hook_url(), "secret": "hook"}));
         config["tenant_id"] = json!(id);
@@ -175,5 +180,6 @@ pub(super) fn put_tenant(home: &Home, config: &Value) {
 }
 
 fn variable(name: &str) -> String {
-    std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: `cargo xtask test` deploys the stack and sets it"))
+    std::env::var(name)
+        .unwrap_or_else(|_| panic!("{name} is not set: `cargo xtask test` deploys the stack and sets it"))
 }
