@@ -46,8 +46,8 @@ async fn requests_of_a_ticket(stack: &Stack, throttling: &Throttling, id: &str, 
     let reads = sum(&["GetItem", "BatchGetItem", "Query"]) / CALM_TICKETS as f64;
     let writes = sum(&["TransactWriteItems", "UpdateItem", "PutItem", "BatchWriteItem"]) / CALM_TICKETS as f64;
     println!("requests of a ticket to DynamoDB: {writes:.2} that write, {reads:.2} that read; {calls:?}");
-    // What functions ask by the clock is in it: keys and how much waits, after seconds, and the sweeper each minute.
-    assert!(writes <= 5.0 && reads < 7.0, "{writes} {reads} {calls:?}");
+    // What functions do by the clock is in it: keys and how much waits, after seconds, their last use and the sweeper each minute.
+    assert!(writes < 6.0 && reads < 7.0, "{writes} {reads} {calls:?}");
 }
 
 /// Sends a ticket as callers are told to: again, after a moment, when the answer says so.
