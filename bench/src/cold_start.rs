@@ -34,14 +34,21 @@ pub(crate) struct Function {
     command: Vec<String>,
     /// What it is invoked with: the JSON of an event.
     event: Value,
-    /// The `statusCode` that its answer must have.
-    status: u64,
+    /// Whether that is an answer to it.
+    is_answer: fn(&Value) -> bool,
 }
 
 impl Function {
-    /// Answers a `GET` of that path by that status. The process has this one's environment.
-    pub(crate) fn get(path: &str, status: u64, command: Vec<String>) -> Self {
-        Self { command, event: request(path), status }
+    /// The function in the role of `SWITCHBOARD_ROLE`, since the process has this one's environment. `http` is asked for
+    /// `/health/live`, a worker is given an empty batch, and the schedule looks for what was missed.
+    pub(crate) fn of_role(role: &str, command: Vec<String>) -> Result<Self> {
+        let (event, is_answer): (Value, fn(&Value) -> bool) = match role {
+            "http" => (request("/health/live"), |answer| answer["statusCode"] == 200),
+            "jobs" | "stream" => (json!({"Records": []}), |answer| answer["batchItemFailures"] == json!([])),
+            "schedule" => (json!({}), |answer| answer["rung"].is_u64()),
+            other => bail!("SWITCHBOARD_ROLE: `{other}` is none of http, jobs, stream, schedule"),
+        };
+        Ok(Self { command, event, is_answer })
     }
 }
 
@@ -105,13 +112,13 @@ async fn once(function: &Function) -> Result<Run> {
         .spawn()
         .with_context(|| format!("starting {program}"))?;
     let process = Ended(process);
-    check(&mut answers, function.status).await?;
+    check(&mut answers, function.is_answer).await?;
     let first = started.elapsed();
     let mut warm = Vec::new();
     for _ in 0..WARM {
         let began = Instant::now();
         *api.left.lock().unwrap_or_else(PoisonError::into_inner) += 1;
-        check(&mut answers, function.status).await?;
+        check(&mut answers, function.is_answer).await?;
         warm.push(began.elapsed());
     }
     warm.sort();
@@ -122,11 +129,14 @@ async fn once(function: &Function) -> Result<Run> {
     Ok(run)
 }
 
-async fn check(answers: &mut mpsc::UnboundedReceiver<Result<Value, String>>, status: u64) -> Result<()> {
+async fn check(
+    answers: &mut mpsc::UnboundedReceiver<Result<Value, String>>,
+    is_answer: fn(&Value) -> bool,
+) -> Result<()> {
     let answer = tokio::time::timeout(PATIENCE, answers.recv()).await.context("no answer in time")?;
     let answer = answer.context("the server is gone")?.map_err(|error| anyhow::anyhow!("it failed: {error}"))?;
-    if answer["statusCode"].as_u64() != Some(status) {
-        bail!("it answered {answer}, not {status}");
+    if !is_answer(&answer) {
+        bail!("it answered {answer}");
     }
     Ok(())
 }

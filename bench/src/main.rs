@@ -63,7 +63,8 @@ fn main() -> Result<ExitCode> {
         }
         Wish::Overload { seconds } => println!("{:#}", runtime.block_on(run_overload(seconds))?),
         Wish::ColdStart { command } => {
-            let function = Function::get("/health/live", 200, command);
+            let role = std::env::var("SWITCHBOARD_ROLE").unwrap_or_else(|_| "http".to_owned());
+            let function = Function::of_role(&role, command)?;
             println!("{:#}", runtime.block_on(cold_start::measure(&function))?);
         }
         Wish::Recovery => println!("{:#}", runtime.block_on(run_recovery(100_000))?),

@@ -46,7 +46,7 @@ export interface Settings {
   readonly slackHookUrl: string | undefined;
   /** `tracing` directives. */
   readonly log: string;
-  /** More variables of the functions, such as `SWITCHBOARD_OIDC__ISSUER`. */
+  /** More variables of the functions, such as `SWITCHBOARD_OIDC__ISSUER` or `AWS_ENDPOINT_URL_DYNAMODB`. */
   readonly variables: Readonly<Record<string, string>>;
 }
 
@@ -140,7 +140,10 @@ function variables(given: unknown): Record<string, string> {
   const value: unknown = typeof given === "string" ? JSON.parse(given) : (given ?? {});
   if (typeof value !== "object" || value === null) throw mistake("variables", "an object of texts");
   const entries = Object.entries(value as Record<string, unknown>).map(([name, text]): [string, string] => {
-    if (!name.startsWith("SWITCHBOARD_") || typeof text !== "string") throw mistake("variables", "texts, named SWITCHBOARD_…");
+    // The latter lead to endpoints of a network of one's own. All others would change what the program was built with.
+    if (!/^(SWITCHBOARD_|AWS_ENDPOINT_URL_)/.test(name) || typeof text !== "string") {
+      throw mistake("variables", "texts, named SWITCHBOARD_… or AWS_ENDPOINT_URL_…");
+    }
     return [name, text];
   });
   return Object.fromEntries(entries);

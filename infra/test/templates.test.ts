@@ -31,6 +31,6 @@ test("a mistake in a choice names it, and says what it may be", () => {
   says({ logDays: 8 }, /^Error: logDays: must be one of 1, 3, 5, 7, 14/);
   says({ jobsConcurrency: 1 }, /^Error: jobsConcurrency: must be a whole number from 2 to 1000/);
   says({ slackHookUrl: "http://hooks" }, /^Error: slackHookUrl: must be an https address/);
-  says({ variables: { PATH: "/" } }, /^Error: variables: must be texts, named SWITCHBOARD_/);
+  says({ variables: { PATH: "/" } }, /^Error: variables: must be texts, named SWITCHBOARD_… or AWS_ENDPOINT_URL_…/);
   says({ artifact: "nowhere.zip" }, /^Error: artifact: there is no .*nowhere\.zip; build it first/);
 });

@@ -3,7 +3,8 @@
 use anyhow::{Context as _, Result};
 
 use crate::commands::{UsageError, no_arguments};
-use crate::emulator::Emulator;
+use crate::emulator::{self, Emulator};
+use crate::infra::Deployment;
 use crate::process::run;
 use crate::project::Project;
 use crate::steps::{Step, run_all};
@@ -62,11 +63,18 @@ const SEEDS: &str = "2000";
 
 fn all_tests(project: &Project) -> Result<()> {
     let emulator = Emulator::start(project)?;
-    let (artifact, outputs) = (emulator.folder().join("lambda.zip"), emulator.folder().join("outputs.json"));
+    let in_folder = |name: &str| emulator.folder().join(name);
+    let (artifact, outputs, throttled) =
+        (in_folder("lambda.zip"), in_folder("outputs.json"), in_folder("throttled.json"));
     package::package_for_tests(project, &artifact)?;
-    infra::deploy(project, &emulator, &artifact, &outputs)?;
+    let port = emulator::free_port()?;
+    for (prefix, tables_at, outputs) in [("switchboard", None, &outputs), ("throttled", Some(port), &throttled)] {
+        infra::deploy(project, &emulator, &artifact, &Deployment { prefix, tables_at }, outputs)?;
+    }
     let mut tests = project.cargo("test --workspace --features switchboard/aws");
     tests.envs(emulator.variables()).env("SWITCHBOARD_TEST_AWS_OUTPUTS", &outputs);
+    tests.env("SWITCHBOARD_TEST_AWS_THROTTLED_OUTPUTS", &throttled);
+    tests.env("SWITCHBOARD_TEST_AWS_THROTTLED_PORT", port.to_string());
     if std::env::var_os("SWITCHBOARD_TEST_SEEDS").is_none() {
         tests.env("SWITCHBOARD_TEST_SEEDS", SEEDS);
     }

@@ -29,6 +29,11 @@ pub(crate) fn emulator(project: &Project, arguments: &[String]) -> Result<()> {
     bail!("the emulator ended with {status}");
 }
 
+/// A port of the loopback address that nobody has now.
+pub(crate) fn free_port() -> Result<u16> {
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
+}
+
 /// An emulator that ends when this is dropped.
 pub(crate) struct Emulator {
     child: Child,
@@ -40,7 +45,7 @@ impl Emulator {
     /// Starts it on a free port of the loopback address, and waits until it answers.
     pub(crate) fn start(project: &Project) -> Result<Self> {
         let program = tools::ministack(project)?;
-        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
+        let port = free_port()?;
         let folder = std::env::temp_dir().join(format!("switchboard-aws-{}-{port}", std::process::id()));
         fs::create_dir(&folder).with_context(|| format!("making {}", folder.display()))?;
         let log = File::create(folder.join("log"))?;

@@ -41,15 +41,34 @@ pub(crate) fn check(project: &Project) -> Result<()> {
     all(project, false)
 }
 
+/// One of the deployments in an emulator.
+pub(crate) struct Deployment {
+    /// What the names of its resources begin with.
+    pub(crate) prefix: &'static str,
+    /// The port of this machine at which its functions ask for the tables: a test listens there, and is in their way.
+    pub(crate) tables_at: Option<u16>,
+}
+
 /// Deploys the stacks to an emulator with `artifact`, as they are deployed to AWS, and writes their outputs to `outputs` as JSON.
-pub(crate) fn deploy(project: &Project, emulator: &Emulator, artifact: &Path, outputs: &Path) -> Result<()> {
+pub(crate) fn deploy(
+    project: &Project,
+    emulator: &Emulator,
+    artifact: &Path,
+    deployment: &Deployment,
+    outputs: &Path,
+) -> Result<()> {
     let folder = packages(project)?;
     process::run(project.command("node").current_dir(&folder).args(["node_modules/typescript/bin/tsc", "-p", "."]))?;
     let mut deploy = project.command("node");
     deploy.current_dir(&folder).envs(emulator.variables()).arg("dist/scripts/deploy-local.js");
     deploy.args(["--endpoint", &emulator.endpoint(), "--artifact"]).arg(artifact);
+    deploy.args(["--prefix", deployment.prefix]);
     // The tests' desks are on this machine.
-    deploy.args(["-c", r#"variables={"SWITCHBOARD_OUTBOUND__ALLOW_HOSTS":"127.0.0.1"}"#]);
+    let mut variables = r#""SWITCHBOARD_OUTBOUND__ALLOW_HOSTS":"127.0.0.1""#.to_owned();
+    if let Some(port) = deployment.tables_at {
+        variables.push_str(&format!(r#","AWS_ENDPOINT_URL_DYNAMODB":"http://127.0.0.1:{port}""#));
+    }
+    deploy.args(["-c", &format!("variables={{{variables}}}")]);
     let told = process::output(&mut deploy).context("deploying to the emulator")?;
     fs::write(outputs, told).with_context(|| format!("writing {}", outputs.display()))
 }

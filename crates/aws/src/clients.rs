@@ -21,7 +21,8 @@ const CALL_TIME: Duration = Duration::from_secs(10);
 pub struct Settings {
     /// The region; by default what the environment or the profile says.
     pub region: Option<String>,
-    /// Another address for all services: an emulator, or a VPC endpoint.
+    /// Another address for all services: an emulator, or a VPC endpoint. Without one, the SDK looks into the environment
+    /// (`AWS_ENDPOINT_URL`, and `AWS_ENDPOINT_URL_DYNAMODB` and so on, which go before it).
     pub endpoint: Option<Url>,
     /// What the names of all resources begin with.
     pub names: Names,
@@ -89,7 +90,7 @@ impl Clients {
 
     fn from_config(config: &SdkConfig, settings: &Settings) -> Self {
         // Emulators serve buckets by path, not by host name.
-        let s3 = aws_sdk_s3::config::Builder::from(config).force_path_style(settings.endpoint.is_some()).build();
+        let s3 = aws_sdk_s3::config::Builder::from(config).force_path_style(config.endpoint_url().is_some()).build();
         Self {
             dynamo: aws_sdk_dynamodb::Client::new(config),
             events: aws_sdk_eventbridge::Client::new(config),

@@ -50,14 +50,14 @@ impl Deployment {
     /// The core over it. There is no bound on what waits: the queue is no memory of ours.
     pub fn app<C: Classifier + Learner + 'static>(&self, connectors: Connectors, classifier: Arc<C>) -> App {
         let (clients, clock) = (&self.clients, &self.clock);
-        let audit = DynamoAudit::new(clients.clone(), self.pepper.audit_key(), clock.clone(), self.ids.clone());
+        let audit = DynamoAudit::new(clients, self.pepper.audit_key(), clock.clone(), self.ids.clone());
         App {
             tenants: Arc::new(S3Tenants::new(clients.clone(), clock.clone())),
             tickets: self.store.clone(),
             queue: self.store.clone(),
             effects: self.store.clone(),
             customers: Arc::new(CustomersByTenant {
-                store: Arc::new(DynamoCustomers::new(clients.clone(), clock.clone())),
+                store: Arc::new(DynamoCustomers::new(clients, clock.clone(), self.ids.clone())),
                 http: connectors.customers,
                 clock: clock.clone(),
             }),
@@ -71,7 +71,7 @@ impl Deployment {
                 zendesk: connectors.zendesk,
             }),
             examples: self.store.clone(),
-            keys: Arc::new(DynamoKeys::new(clients.clone(), audit.clone(), clock.clone())),
+            keys: Arc::new(DynamoKeys::new(audit.clone(), clock.clone())),
             audit: Arc::new(audit),
             clock: clock.clone(),
             ids: self.ids.clone(),

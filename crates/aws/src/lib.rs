@@ -4,11 +4,9 @@
 //! The tables are the truth, the messages are hints (see `tables`): a message that is lost is made up for by the sweeper, one
 //! that comes twice meets a lease.
 
-mod attributes;
 mod audit;
 mod bell;
 mod body;
-mod bulk;
 mod clients;
 mod customers;
 mod db;

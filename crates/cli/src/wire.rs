@@ -26,7 +26,7 @@ pub(crate) struct Wired {
     pub(crate) store: Arc<SqliteStore>,
     pub(crate) classifier: Arc<LocalClassifier>,
     pub(crate) tenants: Arc<FolderTenants>,
-    pub(crate) secrets: Arc<FolderSecrets>,
+    pub(crate) secrets: Arc<dyn Secrets>,
     pub(crate) pepper: Pepper,
     pub(crate) oidc: Option<Arc<Oidc>>,
 }
@@ -98,11 +98,10 @@ pub(crate) async fn wire(data: &DataFolder, settings: &Settings, role: Role) -> 
     let store = SqliteStore::open(&data.database(), Arc::clone(&clock), role)?;
     let store = Arc::new(store.seal_audit(pepper.audit_key()));
     let tenants = Arc::new(FolderTenants::new(tenants_folder.clone(), Arc::clone(&clock)));
-    let secrets = Arc::new(FolderSecrets::new(data.secrets()));
     let elsewhere = elsewhere(settings, &clock).await?;
-    let known_secrets = elsewhere.secrets.unwrap_or_else(|| secrets.clone());
+    let secrets = elsewhere.secrets.unwrap_or_else(|| Arc::new(FolderSecrets::new(data.secrets())));
     let outbound = outbound(settings)?;
-    let connectors = connectors(&outbound, &known_secrets, &clock);
+    let connectors = connectors(&outbound, &secrets, &clock);
     let oidc = match settings.oidc.config()? {
         Some(config) => Some(Arc::new(Oidc::new(config, Arc::new(HttpIssuer::new(outbound.clone())), clock.clone())?)),
         None => None,

@@ -129,6 +129,10 @@ pub const KEYS_IN_FORCE: usize = 500;
 pub const DEAD_KEYS_KEPT: usize = 500;
 /// Keys that one write forgets at most: well below the 100 items that a transaction of DynamoDB may have.
 pub const KEYS_FORGOTTEN_AT_ONCE: usize = 50;
+/// How long a store takes a key as it found it, so that one revoked by another process is refused within 5 seconds.
+pub const KEY_CACHE_TIME: Duration = Duration::from_secs(4);
+/// Keys that a store remembers, unknown ones too.
+pub const KEYS_CACHED: u64 = 10_000;
 /// Characters of a key's name.
 pub const KEY_NAME_CHARS: usize = 200;
 /// Entries of one page of the audit log.

@@ -34,8 +34,6 @@ pub(crate) struct Settings {
     /// Hosts of private addresses that connectors may call.
     pub(crate) allow_hosts: Vec<String>,
     pub(crate) oidc: Option<Issuer>,
-    /// Another address for all services of AWS.
-    pub(crate) endpoint: Option<Url>,
     /// `tracing` directives.
     pub(crate) log: String,
 }
@@ -104,7 +102,6 @@ impl Settings {
                 .map(|hosts| hosts.split(',').map(|host| host.trim().to_owned()).collect())
                 .unwrap_or_default(),
             oidc,
-            endpoint: url("AWS_ENDPOINT_URL")?,
             log: given("RUST_LOG").unwrap_or_else(|| "info".to_owned()),
         })
     }

@@ -39,12 +39,8 @@ pub(crate) async fn wire(settings: Settings) -> Result<Wired> {
     let ids: Arc<dyn Ids> = Arc::new(SystemIds::default());
     let metrics = Emf::new(emf::NAMESPACE, &settings.names.prefix);
     metrics::set_global_recorder(metrics.clone()).context("the metrics recorder cannot start")?;
-    let clients = Clients::new(&switchboard_aws::Settings {
-        region: None,
-        endpoint: settings.endpoint.clone(),
-        names: settings.names.clone(),
-    })
-    .await;
+    let clients =
+        Clients::new(&switchboard_aws::Settings { region: None, endpoint: None, names: settings.names.clone() }).await;
     let in_advance = |store: DynamoStore| store.advance(ADVANCE);
     let deployment = Deployment::open(clients, &settings.pepper_secret, clock.clone(), ids, in_advance).await;
     let deployment = deployment.context("no key could be checked")?;

@@ -1,11 +1,10 @@
-use std::time::Duration;
-
 use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use switchboard_core::{
     access::{KeyHash, Scope, audit::NewAuditEntry},
-    error::{Error, ErrorKind, Result},
+    error::Result,
     ids::KeyId,
+    limits,
     ports::{KeyRecord, KeyStore, TenantScope},
     time::Timestamp,
 };
@@ -15,9 +14,6 @@ use crate::{
     store::{SqliteStore, rows},
 };
 
-/// How long a key is taken as it was found, so that one revoked by another process is refused within this time.
-const CACHE_TIME: Duration = Duration::from_secs(4);
-
 const COLUMNS: &str = "id, tenant, name, scopes, hash, created_at, expires_at, revoked_at, used_at";
 
 #[async_trait]
@@ -25,7 +21,7 @@ impl KeyStore for SqliteStore {
     async fn key(&self, id: &KeyId) -> Result<Option<KeyRecord>> {
         let now = self.clock.monotonic();
         if let Some((looked_up, known)) = self.keys.get(id)
-            && now.saturating_sub(looked_up) < CACHE_TIME
+            && now.saturating_sub(looked_up) < limits::KEY_CACHE_TIME
         {
             return Ok(known);
         }
@@ -158,9 +154,7 @@ struct NewKey {
 
 impl NewKey {
     fn of(scope: &TenantScope, key: KeyRecord) -> Result<Self> {
-        if key.tenant != *scope.tenant() {
-            return Err(Error::new(ErrorKind::Forbidden, "the key is for another tenant"));
-        }
+        key.must_be_of(scope)?;
         Ok(Self { scopes: rows::to_json(&key.scopes)?, key })
     }
 
@@ -185,7 +179,7 @@ impl NewKey {
             )
             .map_err(explain)?;
         if inserted == 0 {
-            return Err(Error::new(ErrorKind::Conflict, "a key of this id is there already"));
+            return Err(KeyRecord::taken());
         }
         let sql = "DELETE FROM api_keys WHERE tenant = ?1 AND id = ?2";
         let mut statement = connection.prepare_cached(sql).map_err(explain)?;

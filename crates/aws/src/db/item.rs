@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, str::FromStr};
 
-use aws_sdk_dynamodb::types::AttributeValue;
+use aws_sdk_dynamodb::{primitives::Blob, types::AttributeValue};
 use serde::{Serialize, de::DeserializeOwned};
 use switchboard_core::{
     error::{Error, ErrorKind, Result},
@@ -38,14 +38,24 @@ pub(crate) fn flag(yes: bool) -> AttributeValue {
     AttributeValue::Bool(yes)
 }
 
+/// Bytes.
+pub(crate) fn b(bytes: impl Into<Vec<u8>>) -> AttributeValue {
+    AttributeValue::B(Blob::new(bytes))
+}
+
+/// An item of these attributes.
+pub(crate) fn item<const N: usize>(attributes: [(&str, AttributeValue); N]) -> Item {
+    attributes.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
 /// A key of one attribute.
 pub(crate) fn key(name: &str, value: impl Into<String>) -> Item {
-    HashMap::from([(name.to_owned(), s(value))])
+    item([(name, s(value))])
 }
 
 /// A key of two attributes.
 pub(crate) fn pair(hash: &str, value: impl Into<String>, range: &str, sort: impl Into<String>) -> Item {
-    HashMap::from([(hash.to_owned(), s(value)), (range.to_owned(), s(sort))])
+    item([(hash, s(value)), (range, s(sort))])
 }
 
 pub(crate) fn to_json(value: &impl Serialize) -> Result<String> {
@@ -54,7 +64,8 @@ pub(crate) fn to_json(value: &impl Serialize) -> Result<String> {
 }
 
 pub(crate) fn from_json<T: DeserializeOwned>(what: &'static str, text: &str) -> Result<T> {
-    serde_json::from_str(text).map_err(|error| corrupt(what).caused_by(error))
+    // Without its cause, which may quote the record, and so a customer.
+    serde_json::from_str(text).map_err(|_| corrupt(what))
 }
 
 /// An item does not have what was once written into it.
@@ -69,6 +80,12 @@ pub(crate) trait Read {
 
     /// The number, when there is one.
     fn number<T: FromStr>(&self, name: &str) -> Option<T>;
+
+    /// The bytes, when there are some.
+    fn bytes(&self, name: &str) -> Option<&[u8]>;
+
+    /// Whether there is anything of that name.
+    fn has(&self, name: &str) -> bool;
 
     /// Whether it says yes.
     fn is(&self, name: &str) -> bool;
@@ -88,6 +105,11 @@ pub(crate) trait Read {
         self.text(name).map(|text| text.parse().map_err(|_| corrupt(name))).transpose()
     }
 
+    /// A record that must be there.
+    fn json<T: DeserializeOwned>(&self, name: &'static str) -> Result<T> {
+        from_json(name, self.needed(name)?)
+    }
+
     /// A point in time, when there is one.
     fn time(&self, name: &str) -> Option<Timestamp> {
         self.number(name).map(Timestamp::from_millis)
@@ -96,6 +118,11 @@ pub(crate) trait Read {
     /// A point in time that must be there.
     fn needed_time(&self, name: &'static str) -> Result<Timestamp> {
         self.time(name).ok_or_else(|| corrupt(name))
+    }
+
+    /// A point in time, when there is one; what is there and is none is damaged.
+    fn optional_time(&self, name: &'static str) -> Result<Option<Timestamp>> {
+        if self.has(name) { self.needed_time(name).map(Some) } else { Ok(None) }
     }
 }
 
@@ -106,6 +133,14 @@ impl Read for Item {
 
     fn number<T: FromStr>(&self, name: &str) -> Option<T> {
         self.get(name).and_then(|value| value.as_n().ok()).and_then(|number| number.parse().ok())
+    }
+
+    fn bytes(&self, name: &str) -> Option<&[u8]> {
+        self.get(name).and_then(|value| value.as_b().ok()).map(AsRef::as_ref)
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.contains_key(name)
     }
 
     fn is(&self, name: &str) -> bool {
@@ -131,10 +166,12 @@ mod tests {
 
     #[test]
     fn what_is_missing_is_told() {
-        let item = Item::from([("a".to_owned(), s("x"))]);
+        let item = item([("a", s("x"))]);
         assert_eq!(item.needed("a").unwrap(), "x");
         assert!(item.needed("b").unwrap_err().report().contains("damaged: b"));
         assert!(item.parsed::<u64>("a").is_err());
         assert_eq!(item.optional::<u64>("b").unwrap(), None);
+        assert_eq!(item.optional_time("b").unwrap(), None);
+        assert!(item.optional_time("a").is_err(), "an end that cannot be read is not no end");
     }
 }

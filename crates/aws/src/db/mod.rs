@@ -14,7 +14,7 @@ use std::{
 
 use aws_sdk_dynamodb::{
     operation::transact_write_items::TransactWriteItemsError,
-    types::{AttributeValue, KeysAndAttributes, Select},
+    types::{AttributeValue, KeysAndAttributes, PutRequest, Select, WriteRequest},
 };
 use futures_util::{StreamExt, TryStreamExt, stream};
 use switchboard_core::{
@@ -22,7 +22,7 @@ use switchboard_core::{
     ports::{Clock, Ids},
 };
 
-pub(crate) use item::{Item, Read, corrupt, decimal, flag, from_json, key, millis, n, pair, s, to_json};
+pub(crate) use item::{Item, Read, b, corrupt, decimal, flag, from_json, item, key, millis, n, pair, s, to_json};
 pub(crate) use write::Write;
 
 use crate::{Clients, Names, error::explain};
@@ -37,8 +37,10 @@ const CONFLICT_TRIES: u32 = 6;
 const CONFLICT_WAIT: Duration = Duration::from_millis(25);
 /// Keys of one `BatchGetItem`: the service's limit.
 const FETCHED_AT_ONCE: usize = 100;
-/// `BatchGetItem`s at the same time.
-const FETCHES_AT_ONCE: usize = 4;
+/// Items of one `BatchWriteItem`: the service's limit.
+const PUT_AT_ONCE: usize = 25;
+/// Batches at the same time.
+const BATCHES_AT_ONCE: usize = 4;
 
 /// Requests since the process began.
 #[derive(Debug, Default)]
@@ -65,10 +67,26 @@ impl Requests {
 pub(crate) struct Cancelled(Vec<Option<Item>>);
 
 impl Cancelled {
+    /// The first of the writes, up to this one, whose condition failed.
+    pub(crate) fn first_before(&self, end: usize) -> Option<usize> {
+        self.0.iter().take(end).position(Option::is_some)
+    }
+
     /// The item of the `at`th write when its condition failed.
     pub(crate) fn failed(&self, at: usize) -> Option<&Item> {
         self.0.get(at).and_then(Option::as_ref)
     }
+}
+
+/// What came of one try of a transaction.
+#[derive(Debug)]
+pub(crate) enum Tried {
+    /// All of it is written.
+    Done,
+    /// Nothing is: conditions failed.
+    Failed(Cancelled),
+    /// Nothing is: others are in the way, and it may go through in a moment.
+    InTheWay,
 }
 
 /// Which items of a table or an index: those of one partition, in the order of the sort key.
@@ -155,7 +173,7 @@ impl Db {
     /// Those of the items that there are, in no order, as the last writes left them.
     pub(crate) async fn fetch(&self, table: &'static str, keys: Vec<Item>) -> Result<Vec<Item>> {
         let chunks: Vec<Vec<Item>> = keys.chunks(FETCHED_AT_ONCE).map(<[Item]>::to_vec).collect();
-        let fetched = stream::iter(chunks).map(|keys| self.fetch_some(table, keys)).buffer_unordered(FETCHES_AT_ONCE);
+        let fetched = stream::iter(chunks).map(|keys| self.fetch_some(table, keys)).buffer_unordered(BATCHES_AT_ONCE);
         Ok(fetched.try_collect::<Vec<_>>().await?.into_iter().flatten().collect())
     }
 
@@ -241,39 +259,74 @@ impl Db {
         request.key_condition_expression(condition)
     }
 
+    /// Puts items, each whole, in no order. Their keys must differ.
+    pub(crate) async fn put_all(&self, table: &'static str, items: Vec<Item>) -> Result<()> {
+        let mut requests = Vec::with_capacity(items.len());
+        for item in items {
+            let put = PutRequest::builder().set_item(Some(item)).build().map_err(incomplete)?;
+            requests.push(WriteRequest::builder().put_request(put).build());
+        }
+        let chunks: Vec<Vec<WriteRequest>> = requests.chunks(PUT_AT_ONCE).map(<[_]>::to_vec).collect();
+        let put = stream::iter(chunks).map(|requests| self.put_some(table, requests));
+        put.buffer_unordered(BATCHES_AT_ONCE).try_collect::<()>().await
+    }
+
+    async fn put_some(&self, table: &'static str, mut left: Vec<WriteRequest>) -> Result<()> {
+        let name = self.names.table(table);
+        for turn in 0..CONFLICT_TRIES {
+            self.wrote("BatchWriteItem");
+            let answer = Box::pin(self.client.batch_write_item().request_items(&name, left).send()).await;
+            let answer = answer.map_err(|error| explain("writing items", error))?;
+            left = answer.unprocessed_items.into_iter().flatten().flat_map(|(_, requests)| requests).collect();
+            if left.is_empty() {
+                return Ok(());
+            }
+            self.back_off(turn).await;
+        }
+        Err(throttled("the tables take not all that they were given"))
+    }
+
     /// Writes all of it or nothing. When another transaction is in the way it tries again, a few times.
     pub(crate) async fn transact(&self, what: &'static str, writes: &[Write]) -> Result<Result<(), Cancelled>> {
         for turn in 0..CONFLICT_TRIES {
-            self.wrote("TransactWriteItems");
-            let items = writes.iter().map(|write| write.in_transaction(&self.names)).collect::<Result<Vec<_>>>()?;
-            // The SDK gives each call a token, by which its own repetitions are known.
-            let request = self.client.transact_write_items().set_transact_items(Some(items));
-            let error = match Box::pin(request.send()).await {
-                Ok(_) => return Ok(Ok(())),
-                Err(error) => error,
-            };
-            let Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) = error.as_service_error()
-            else {
-                return Err(explain(what, error));
-            };
-            let mut in_the_way = false;
-            let mut failed = Vec::with_capacity(writes.len());
-            for reason in cancelled.cancellation_reasons() {
-                let code = reason.code().unwrap_or("None");
-                in_the_way |= IN_THE_WAY.contains(&code);
-                let old = (code == "ConditionalCheckFailed").then(|| reason.item().cloned().unwrap_or_default());
-                failed.push(old);
+            match self.try_transact(what, writes).await? {
+                Tried::Done => return Ok(Ok(())),
+                Tried::Failed(cancelled) => return Ok(Err(cancelled)),
+                Tried::InTheWay => self.back_off(turn).await,
             }
-            if failed.iter().any(Option::is_some) {
-                return Ok(Err(Cancelled(failed)));
-            }
-            if !in_the_way {
-                return Err(explain(what, error));
-            }
-            metrics::counter!("switchboard_aws_conflicts_total").increment(1);
-            self.back_off(turn).await;
         }
         Err(throttled("others write the same items all the time"))
+    }
+
+    /// One try to write all of it or nothing.
+    pub(crate) async fn try_transact(&self, what: &'static str, writes: &[Write]) -> Result<Tried> {
+        self.wrote("TransactWriteItems");
+        let items = writes.iter().map(|write| write.in_transaction(&self.names)).collect::<Result<Vec<_>>>()?;
+        // The SDK gives each call a token, by which its own repetitions are known.
+        let request = self.client.transact_write_items().set_transact_items(Some(items));
+        let error = match Box::pin(request.send()).await {
+            Ok(_) => return Ok(Tried::Done),
+            Err(error) => error,
+        };
+        let Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) = error.as_service_error() else {
+            return Err(explain(what, error));
+        };
+        let mut in_the_way = false;
+        let mut failed = Vec::with_capacity(writes.len());
+        for reason in cancelled.cancellation_reasons() {
+            let code = reason.code().unwrap_or("None");
+            in_the_way |= IN_THE_WAY.contains(&code);
+            let old = (code == "ConditionalCheckFailed").then(|| reason.item().cloned().unwrap_or_default());
+            failed.push(old);
+        }
+        if failed.iter().any(Option::is_some) {
+            return Ok(Tried::Failed(Cancelled(failed)));
+        }
+        if !in_the_way {
+            return Err(explain(what, error));
+        }
+        metrics::counter!("switchboard_aws_conflicts_total").increment(1);
+        Ok(Tried::InTheWay)
     }
 
     /// One write by itself: half the price of a transaction. `false` when its condition failed.
@@ -282,12 +335,18 @@ impl Db {
         write.alone(&self.client, &self.names, what).await
     }
 
-    async fn back_off(&self, turn: u32) {
+    /// Waits before the next try; the longer, the more there were.
+    pub(crate) async fn back_off(&self, turn: u32) {
         let mut random = [0; 2];
         self.ids.fill(&mut random);
         let part = f64::from(u16::from_le_bytes(random)) / f64::from(u16::MAX);
         self.clock.sleep(CONFLICT_WAIT.saturating_mul(1 << turn.min(8)).mul_f64(0.5 + part / 2.0)).await;
     }
+}
+
+/// What a builder of the SDK says of a field that is missing.
+fn incomplete(error: aws_sdk_dynamodb::error::BuildError) -> Error {
+    Error::new(ErrorKind::Internal, "a call to DynamoDB is incomplete").caused_by(error)
 }
 
 /// Reasons that pass: the same transaction may go through in a moment.

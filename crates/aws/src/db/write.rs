@@ -11,7 +11,7 @@ use aws_sdk_dynamodb::{
 };
 use switchboard_core::error::{Error, ErrorKind, Result};
 
-use super::Item;
+use super::{Item, incomplete};
 use crate::{Names, error::explain};
 
 /// One write of one item. Attributes are named in conditions as `#name`; values as `:name`.
@@ -35,6 +35,27 @@ enum Action {
     Update,
     Delete,
     Check,
+}
+
+/// The table and the condition of a request: each kind of write has a builder of its own, with the same methods.
+macro_rules! conditional {
+    ($write:ident, $table:expr, $builder:expr) => {
+        $builder
+            .table_name($table)
+            .set_condition_expression($write.condition.clone())
+            .set_expression_attribute_names($write.names())
+            .set_expression_attribute_values($write.values())
+    };
+}
+
+/// The same for a part of a transaction, which tells the item as it is when its condition fails.
+macro_rules! transacted {
+    ($write:ident, $table:expr, $builder:expr) => {
+        conditional!($write, $table, $builder)
+            .return_values_on_condition_check_failure(Returned::AllOld)
+            .build()
+            .map_err(incomplete)?
+    };
 }
 
 impl Write {
@@ -152,55 +173,16 @@ impl Write {
     }
 
     pub(super) fn in_transaction(&self, names: &Names) -> Result<TransactWriteItem> {
-        let incomplete = |error| Error::new(ErrorKind::Internal, "a write is incomplete").caused_by(error);
-        let table = names.table(self.table);
-        let item = TransactWriteItem::builder();
+        let (table, item) = (names.table(self.table), Some(self.item.clone()));
+        let write = TransactWriteItem::builder();
         Ok(match self.action {
-            Action::Put => item.put(
-                Put::builder()
-                    .table_name(table)
-                    .set_item(Some(self.item.clone()))
-                    .set_condition_expression(self.condition.clone())
-                    .set_expression_attribute_names(self.names())
-                    .set_expression_attribute_values(self.values())
-                    .return_values_on_condition_check_failure(Returned::AllOld)
-                    .build()
-                    .map_err(incomplete)?,
-            ),
-            Action::Update => item.update(
-                Update::builder()
-                    .table_name(table)
-                    .set_key(Some(self.item.clone()))
-                    .set_update_expression(self.changes())
-                    .set_condition_expression(self.condition.clone())
-                    .set_expression_attribute_names(self.names())
-                    .set_expression_attribute_values(self.values())
-                    .return_values_on_condition_check_failure(Returned::AllOld)
-                    .build()
-                    .map_err(incomplete)?,
-            ),
-            Action::Delete => item.delete(
-                Delete::builder()
-                    .table_name(table)
-                    .set_key(Some(self.item.clone()))
-                    .set_condition_expression(self.condition.clone())
-                    .set_expression_attribute_names(self.names())
-                    .set_expression_attribute_values(self.values())
-                    .return_values_on_condition_check_failure(Returned::AllOld)
-                    .build()
-                    .map_err(incomplete)?,
-            ),
-            Action::Check => item.condition_check(
-                ConditionCheck::builder()
-                    .table_name(table)
-                    .set_key(Some(self.item.clone()))
-                    .set_condition_expression(self.condition.clone())
-                    .set_expression_attribute_names(self.names())
-                    .set_expression_attribute_values(self.values())
-                    .return_values_on_condition_check_failure(Returned::AllOld)
-                    .build()
-                    .map_err(incomplete)?,
-            ),
+            Action::Put => write.put(transacted!(self, table, Put::builder().set_item(item))),
+            Action::Update => {
+                let changes = Update::builder().set_key(item).set_update_expression(self.changes());
+                write.update(transacted!(self, table, changes))
+            }
+            Action::Delete => write.delete(transacted!(self, table, Delete::builder().set_key(item))),
+            Action::Check => write.condition_check(transacted!(self, table, ConditionCheck::builder().set_key(item))),
         }
         .build())
     }
@@ -215,14 +197,8 @@ impl Write {
         if self.action != Action::Update {
             return Err(Error::new(ErrorKind::Internal, "only an update is written by itself"));
         }
-        let request = client
-            .update_item()
-            .table_name(names.table(self.table))
-            .set_key(Some(self.item.clone()))
-            .set_update_expression(self.changes())
-            .set_condition_expression(self.condition.clone())
-            .set_expression_attribute_names(self.names())
-            .set_expression_attribute_values(self.values());
+        let request = client.update_item().set_key(Some(self.item.clone())).set_update_expression(self.changes());
+        let request = conditional!(self, names.table(self.table), request);
         match Box::pin(request.send()).await {
             Ok(_) => Ok(true),
             Err(SdkError::ServiceError(error)) if error.err().is_conditional_check_failed_exception() => Ok(false),

@@ -22,6 +22,8 @@ use crate::{
     doorbell::Ring,
 };
 
+/// After how long an event is asked for again whose ticket has another one in hand: most take a second or two.
+const HELD_UP_WAIT: Duration = Duration::from_secs(5);
 /// Events that one call of [`DynamoStore::unfinished`] tells of each tenant.
 pub const UNFINISHED_AT_ONCE: usize = 1_000;
 /// Tenants whose queues are looked into at the same time.
@@ -195,6 +197,17 @@ async fn jobs(store: &DynamoStore, events: Vec<EventId>) -> Result<Vec<Job>> {
 
 /// Leases these, as far as they and their tickets are free.
 async fn claim_all(store: &DynamoStore, jobs: Vec<(Job, u32)>, time: Duration) -> Result<Vec<Leased>> {
+    let mut held_up = Vec::new();
+    claim_free(store, jobs, time, &mut held_up).await
+}
+
+/// The same; which events were due, but others of their tickets in hand, is added to `held_up`.
+async fn claim_free(
+    store: &DynamoStore,
+    jobs: Vec<(Job, u32)>,
+    time: Duration,
+    held_up: &mut Vec<EventId>,
+) -> Result<Vec<Leased>> {
     let mut leased = Vec::with_capacity(jobs.len());
     let mut jobs = jobs.into_iter().peekable();
     while jobs.peek().is_some() {
@@ -209,9 +222,13 @@ async fn claim_all(store: &DynamoStore, jobs: Vec<(Job, u32)>, time: Duration) -
                 Ok(()) => break,
                 Err(cancelled) => {
                     let mut at = (0..).step_by(2);
-                    left.retain(|_| {
-                        let failed = |at: usize| cancelled.failed(at).is_some() || cancelled.failed(at + 1).is_some();
-                        at.next().is_some_and(|at| !failed(at))
+                    left.retain(|(job, _)| {
+                        let at = at.next().unwrap_or_default();
+                        let (taken, held) = (cancelled.failed(at).is_some(), cancelled.failed(at + 1).is_some());
+                        if held && !taken {
+                            held_up.push(job.event.clone());
+                        }
+                        !taken && !held
                     });
                 }
             }
@@ -244,15 +261,22 @@ pub(super) async fn claim(
     let mut jobs = jobs(store, events.to_vec()).await?;
     jobs.retain(|job| job.tenant == *tenant);
     jobs.sort_by(|one, other| one.event.cmp(&other.event));
-    let (mut chosen, mut tickets) = (Vec::new(), BTreeSet::new());
+    let (mut chosen, mut tickets, mut held_up) = (Vec::new(), BTreeSet::new(), Vec::new());
     for job in jobs {
         match job.standing(store.now()) {
             Standing::Free { interrupted } if tickets.insert(job.ticket_key.clone()) => chosen.push((job, interrupted)),
+            Standing::Free { .. } => held_up.push(job.event),
             Standing::Suspect { interrupted } if alone => chosen.push((job, interrupted)),
             standing => settle_dead(store, &job, standing).await?,
         }
     }
-    claim_all(store, chosen, time).await
+    let leased = claim_free(store, chosen, time, &mut held_up).await?;
+    if !held_up.is_empty() {
+        // Their message is used up, and the sweeper looks once a minute.
+        let rings = held_up.into_iter().map(|event| Ring::again(tenant.clone(), event));
+        store.wake(rings.collect(), HELD_UP_WAIT).await;
+    }
+    Ok(leased)
 }
 
 pub(super) async fn lease_suspect(store: &DynamoStore, time: Duration) -> Result<Option<Leased>> {
@@ -288,15 +312,17 @@ pub(super) async fn has_suspects(store: &DynamoStore) -> Result<bool> {
 }
 
 pub(super) async fn unfinished(store: &DynamoStore, older_than: Duration) -> Result<Vec<Ring>> {
-    let before = store.now().minus(older_than);
-    let rings = stream::iter(store.tenants().await?).map(|tenant| unfinished_of(store, tenant, before));
+    let now = store.now();
+    let before = now.minus(older_than);
+    let rings = stream::iter(store.tenants().await?).map(|tenant| unfinished_of(store, tenant, now, before));
     Ok(rings.buffered(TENANTS_AT_ONCE).try_collect::<Vec<_>>().await?.into_iter().flatten().collect())
 }
 
-async fn unfinished_of(store: &DynamoStore, tenant: TenantId, before: Timestamp) -> Result<Vec<Ring>> {
+async fn unfinished_of(store: &DynamoStore, tenant: TenantId, now: Timestamp, before: Timestamp) -> Result<Vec<Ring>> {
     let last_id = letters::last_id_of(before);
     let mut places = vec![
-        ("0#".to_owned(), format!("0#{:015}$", before.as_millis())),
+        // A lease's end is a wait already: whoever works on renews it.
+        ("0#".to_owned(), format!("0#{:015}$", now.as_millis())),
         ("1#".to_owned(), format!("1#{:015}$", before.as_millis())),
         ("2#".to_owned(), format!("2#{last_id}")),
     ];

@@ -123,8 +123,8 @@ impl DynamoStore {
         Leased { lease: Lease { event: event.id.clone(), token }, event, failed: 0, interrupted: 0 }
     }
 
-    /// Events that have been due for longer than `older_than`, or whose lease ended that long ago: their message was lost, or
-    /// their worker. Up to [`UNFINISHED_AT_ONCE`] of each tenant.
+    /// Events that have been due for longer than `older_than`, or whose lease has ended: their message was lost, or their
+    /// worker. Up to [`UNFINISHED_AT_ONCE`] of each tenant.
     pub async fn unfinished(&self, older_than: Duration) -> Result<Vec<Ring>> {
         lease::unfinished(self, older_than).await
     }

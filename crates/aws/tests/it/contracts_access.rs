@@ -63,7 +63,7 @@ pub(crate) fn audit(clients: &Clients, clock: &Arc<FixedClock>) -> DynamoAudit {
     static PROCESSES: AtomicU64 = AtomicU64::new(0);
     let ids = SeededIds::new(PROCESSES.fetch_add(1, Ordering::Relaxed));
     let key = Pepper::new([7; 32]).audit_key();
-    DynamoAudit::new(clients.clone(), key, Arc::new(Waiting(clock.clone())), Arc::new(ids))
+    DynamoAudit::new(clients, key, Arc::new(Waiting(clock.clone())), Arc::new(ids))
 }
 
 /// The tables that the adapters here have.
@@ -81,7 +81,7 @@ async fn fresh<T: 'static>(wrap: fn(Clients, Arc<FixedClock>) -> T) -> UnderTest
 }
 
 fn customers(clients: Clients, clock: Arc<FixedClock>) -> Arc<dyn CustomerStore> {
-    Arc::new(DynamoCustomers::new(clients, clock))
+    Arc::new(DynamoCustomers::new(&clients, clock, Arc::new(SeededIds::new(0))))
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -105,7 +105,7 @@ async fn of_two_customers_of_one_id_the_last_is_kept() {
 
 fn keys(clients: Clients, clock: Arc<FixedClock>) -> Keys {
     let audit = audit(&clients, &clock);
-    let keys = Arc::new(DynamoKeys::new(clients, audit.clone(), clock.clone()));
+    let keys = Arc::new(DynamoKeys::new(audit.clone(), clock.clone()));
     Keys { keys, audit: Arc::new(audit), clock }
 }
 

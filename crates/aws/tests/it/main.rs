@@ -11,3 +11,4 @@ mod faults;
 mod infrastructure;
 mod store;
 mod tables;
+mod ttl;

@@ -14,8 +14,8 @@ use switchboard_core::{
     ids::EventId,
     limits,
     ports::{
-        Accepted, Attempt, Clock, Decided, EffectLedger, EventQueue, Lane, Leased, NewTicket, SyncChange, TenantScope,
-        TicketStore,
+        Accepted, Attempt, Clock, Decided, EffectLedger, EventFilter, EventQueue, Lane, Leased, NewTicket, SyncChange,
+        TenantScope, TicketStore,
     },
     tickets::{SyncStatus, Ticket},
     untrusted::Untrusted,
@@ -284,7 +284,7 @@ async fn what_nobody_was_woken_for_is_found_by_the_sweeper() {
     assert_eq!(unfinished().await, lost);
     let leased = bench.claim(&event.id).await.unwrap();
     assert_eq!(unfinished().await, [], "it is in hand");
-    bench.clock.advance(limits::LEASE_TIME + age);
+    bench.clock.advance(limits::LEASE_TIME);
     assert_eq!(unfinished().await, lost, "its worker is gone");
     let again = bench.claim(&event.id).await.unwrap();
     assert!(again.lease.token > leased.lease.token);
@@ -298,6 +298,30 @@ async fn what_nobody_was_woken_for_is_found_by_the_sweeper() {
     bench.store.complete(&last.lease).await.unwrap();
     bench.clock.advance(age);
     assert_eq!(unfinished().await, []);
+}
+
+/// Events of one ticket are worked on one after the other. Whose message comes meanwhile is asked for again soon, not by the
+/// sweeper a minute later.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_event_whose_ticket_is_in_hand_is_rung_for_again() {
+    let bench = Bench::new().await;
+    let ticket = bench.ticket(1);
+    let received = bench.accept(ticket.clone()).await;
+    let leased = bench.claim(&received.id).await.unwrap();
+    let (decided, routed) = bench.decide(&ticket, &leased).await;
+    assert!(decided.is_ok());
+    let leased = bench.claim(&routed.id).await.unwrap();
+    assert_eq!(bench.store.replay(&bench.acme, &EventFilter { limit: 10, ..EventFilter::default() }).await.unwrap(), 1);
+    bench.bell.rung();
+    assert!(bench.claim(&received.id).await.is_none());
+    let (ring, delay) = bench.bell.rung().pop().unwrap();
+    assert_eq!((ring.id, ring.token), (received.id.clone(), None));
+    assert!(delay > Duration::ZERO && delay < Duration::from_secs(30), "{delay:?}");
+    // The same when a message of one who has it already comes twice: nobody needs to ask again.
+    assert!(bench.claim(&routed.id).await.is_none());
+    assert!(bench.bell.rung().is_empty());
+    bench.store.complete(&leased.lease).await.unwrap();
+    assert!(bench.claim(&received.id).await.is_some());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -5,7 +5,7 @@ use serde_json::json;
 use switchboard_core::{
     access::audit::chain::Verdict,
     ids::{SecretName, TenantId},
-    ports::{AuditLog, EventQueue, KeyRecord, KeyStore, Secrets, TenantScope},
+    ports::{AuditLog, EventQueue, KeyRecord, KeyStore, TenantScope},
     tenants::{CustomersConfig, DeskConfig, ServiceStatusConfig, Tenant},
 };
 

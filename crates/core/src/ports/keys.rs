@@ -2,7 +2,7 @@ use async_trait::async_trait;
 
 use crate::{
     access::{KeyHash, Scope, audit::NewAuditEntry},
-    error::Result,
+    error::{Error, ErrorKind, Result},
     ids::{KeyId, TenantId},
     limits,
     ports::TenantScope,
@@ -33,6 +33,19 @@ pub struct KeyRecord {
 }
 
 impl KeyRecord {
+    /// Nobody keeps a key in another tenant's name.
+    pub fn must_be_of(&self, scope: &TenantScope) -> Result<()> {
+        if self.tenant == *scope.tenant() {
+            return Ok(());
+        }
+        Err(Error::new(ErrorKind::Forbidden, "the key is for another tenant"))
+    }
+
+    /// What a store says of a key whose id it has already.
+    pub fn taken() -> Error {
+        Error::new(ErrorKind::Conflict, "a key of this id is there already")
+    }
+
     /// Whether it opens anything at `now`.
     pub fn is_in_force(&self, now: Timestamp) -> bool {
         self.revoked_at.is_none() && self.expires_at.is_none_or(|end| now < end)
@@ -49,7 +62,8 @@ impl KeyRecord {
 /// Each change takes its entry for the audit log along and stores both in one transaction, or neither.
 #[async_trait]
 pub trait KeyStore: Send + Sync {
-    /// The key of that id, whatever its tenant: it is what says the tenant. May be up to 5 seconds old.
+    /// The key of that id, whatever its tenant: it is what says the tenant. May be up to 5 seconds old
+    /// ([`limits::KEY_CACHE_TIME`]).
     async fn key(&self, id: &KeyId) -> Result<Option<KeyRecord>>;
 
     /// Keeps a new key and removes those of `forget` that are the tenant's, in one transaction. An id that is there already is

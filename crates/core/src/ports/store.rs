@@ -3,7 +3,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::{
-    error::Result,
+    error::{Error, ErrorKind, Result, Retry},
     event::Event,
     ids::{CategoryId, CustomerId, DecisionId, IdempotencyKey, TeamId, TicketId},
     ports::{Example, Lane, Lease, TenantScope},
@@ -27,6 +27,23 @@ pub struct NewTicket {
     pub quotas: QuotasConfig,
     /// How soon it is worked on among the tenant's others.
     pub lane: Lane,
+}
+
+impl NewTicket {
+    /// The quotas that it is held against: one of the whole tenant, and one of its customer, whose id stands with it.
+    pub fn held_against(&self) -> impl Iterator<Item = (Option<&CustomerId>, u32)> {
+        let whole = self.quotas.tickets_per_day.map(|quota| (None, quota));
+        let customer = self.quotas.tickets_per_customer_per_day.map(|quota| (Some(&self.ticket.customer_id), quota));
+        whole.into_iter().chain(customer)
+    }
+
+    /// What a store says of a ticket that is one too many for such a quota.
+    pub fn over_quota(&self, customer: Option<&CustomerId>, quota: u32) -> Error {
+        let whose = if customer.is_none() { "tenant" } else { "customer" };
+        let message =
+            format!("the {whose}'s quota of {quota} tickets a day is used up; it begins anew at midnight UTC");
+        Error::new(ErrorKind::QuotaExceeded, message).with_retry(Retry::After(self.ticket.accepted_at.until_midnight()))
+    }
 }
 
 /// What became of a new ticket.

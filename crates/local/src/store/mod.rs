@@ -25,6 +25,7 @@ use switchboard_core::{
     error::{Error, ErrorKind, Result},
     event::Event,
     ids::{CustomerId, DecisionId, KeyId, TicketId},
+    limits,
     ports::{
         Accepted, Clock, Decided, KeyRecord, Lease, NewReview, NewTicket, Page, PastDecision, Recorded, ReviewFilter,
         ReviewQueue, SyncChange, TenantScope, TicketFile, TicketFilter, TicketStore, TicketSummary,
@@ -38,9 +39,6 @@ use crate::{
     queue,
     retention::Keeper,
 };
-
-/// Keys that are remembered.
-const KEY_CACHE_KEYS: u64 = 10_000;
 
 /// Keys as they were found, absent ones too, each with the time of its look-up.
 pub(crate) type KeyCache = Cache<KeyId, (Duration, Option<KeyRecord>)>;
@@ -83,7 +81,7 @@ impl SqliteStore {
             db,
             clock,
             queued: Notify::new(),
-            keys: Cache::new(KEY_CACHE_KEYS),
+            keys: Cache::new(limits::KEYS_CACHED),
             turns: Arc::default(),
             keeper: Keeper::default(),
             audit_key: OnceLock::new(),

@@ -4,14 +4,14 @@ use std::collections::HashMap;
 
 use rusqlite::{Connection, OptionalExtension, params};
 use switchboard_core::{
-    error::{Error, ErrorKind, Result, Retry},
-    ids::TenantId,
+    error::{Error, ErrorKind, Result},
+    ids::{CustomerId, TenantId},
     ports::NewTicket,
 };
 
 use crate::db::explain;
 
-/// Stands for all customers of the tenant.
+/// Stands for all customers of the tenant, which no id of a customer does.
 const WHOLE_TENANT: &str = "";
 
 /// The counts of one call. They are read when a quota first asks for them, and written once, in the call's write: there is one
@@ -35,14 +35,10 @@ impl<'a> Counts<'a> {
 
     /// Why `new` must not be stored, when it would be one too many.
     pub(super) fn exceeded(&mut self, new: &NewTicket) -> Result<Option<Error>> {
-        for (customer, quota) in quotas(new) {
-            let count = self.count(new.ticket.accepted_at.day(), customer)?;
+        for (customer, quota) in new.held_against() {
+            let count = self.count(new.ticket.accepted_at.day(), customer.map_or(WHOLE_TENANT, CustomerId::as_str))?;
             if count.tickets >= quota {
-                let whose = if customer == WHOLE_TENANT { "tenant" } else { "customer" };
-                let message =
-                    format!("the {whose}'s quota of {quota} tickets a day is used up; it begins anew at midnight UTC");
-                let retry = Retry::After(new.ticket.accepted_at.until_midnight());
-                return Ok(Some(Error::new(ErrorKind::QuotaExceeded, message).with_retry(retry)));
+                return Ok(Some(new.over_quota(customer, quota)));
             }
         }
         Ok(None)
@@ -50,7 +46,8 @@ impl<'a> Counts<'a> {
 
     /// Counts `new`, which [`Self::exceeded`] has let through and which was stored as new.
     pub(super) fn add(&mut self, new: &NewTicket) {
-        for (customer, _) in quotas(new) {
+        for (customer, _) in new.held_against() {
+            let customer = customer.map_or(WHOLE_TENANT, CustomerId::as_str);
             if let Some(count) = self.read.get_mut(&(new.ticket.accepted_at.day(), customer.to_owned())) {
                 count.tickets = count.tickets.saturating_add(1);
                 count.changed = true;
@@ -88,11 +85,4 @@ impl<'a> Counts<'a> {
         }
         self.read.get(&place).ok_or_else(|| Error::new(ErrorKind::Internal, "a count that was read is gone"))
     }
-}
-
-/// Whose count is held against which quota.
-fn quotas(new: &NewTicket) -> impl Iterator<Item = (&str, u32)> {
-    let whole = new.quotas.tickets_per_day.map(|quota| (WHOLE_TENANT, quota));
-    let customer = new.quotas.tickets_per_customer_per_day;
-    whole.into_iter().chain(customer.map(|quota| (new.ticket.customer_id.as_str(), quota)))
 }

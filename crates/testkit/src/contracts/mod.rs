@@ -162,8 +162,9 @@ impl Suite {
     #[expect(clippy::print_stdout, reason = "a test's own output is where it says what it has not looked at")]
     fn finish(self) {
         let (port, run, broken) = (self.port, self.run, self.broken.len());
-        if !self.skipped.is_empty() {
-            println!("{} checks of the contract of {port} skipped:\n{}", self.skipped.len(), self.skipped.join("\n"));
+        println!("contract of {port}: {run} checks, {} skipped", self.skipped.len());
+        for skipped in &self.skipped {
+            println!("contract of {port}: skipped {skipped}");
         }
         assert!(
             broken == 0,

@@ -29,9 +29,9 @@ const ATTEMPT_UNITS: f64 = 2.0;
 /// sync state (2), out of the queue (1), of the new event by tenant and ticket (2).
 const RESULT_UNITS: f64 = 14.0;
 const WRITE_UNITS: f64 = ACCEPT_UNITS + DECIDE_UNITS + CLAIM_UNITS + ATTEMPT_UNITS + RESULT_UNITS;
-/// Read units: one for 4 KB, half when a moment old may be. The ticket with 3 KB and with 7 KB (3), customer (1), five heads of
-/// the history by an index (3), the key (1).
-const READ_UNITS: f64 = 8.0;
+/// Read units: one for 4 KB, half when a moment old may be. The ticket with 3 KB and with 7 KB (3), customer (1), the history's
+/// index (1) and its five heads (5), the event of the write-back (1), the key (1).
+const READ_UNITS: f64 = 12.0;
 /// Read units of one run of the schedule: a page of each queue, and its tenants.
 const RUN_READ_UNITS: f64 = 10.0;
 

@@ -1,46 +1,16 @@
-use std::time::Duration;
-
 use serde_json::{Value, json};
+use switchboard_core::ports::EventQueue;
+use switchboard_local::SystemClock;
 use switchboard_testkit::doubles::WebhookDouble;
 
-use super::stack::Stack;
-use crate::{
-    desks::HOOK_SECRET,
-    tenant::{acme, ticket},
-    wait::until,
-};
-
-/// For cold starts of all functions, in the dev profile.
-const LONG: Duration = Duration::from_secs(120);
-
-/// A tenant of its own on the stack, with its desk and a key.
-async fn tenant(stack: &Stack, id: &str, double: &WebhookDouble) -> (String, String) {
-    let home = stack.home();
-    // A run by hand finds what the one before it has left on the stack: each has tenants of its own.
-    let id = &format!("{id}-{}", std::process::id());
-    let mut config = acme(&json!({"kind": "webhook", "url": double.hook_url(), "secret": "hook"}));
-    config["tenant_id"] = json!(id);
-    let file = home.beside("config.json");
-    std::fs::write(&file, config.to_string()).unwrap();
-    let run = |arguments: &[&str]| {
-        crate::server::finished(home.bare_command().args(["--aws", "--tenant", id]).args(arguments))
-    };
-    let put = run(&["aws", "put-tenant", file.to_str().unwrap()]);
-    assert_eq!(put.code, Some(0), "{put:?}");
-    let secret = format!("switchboard/{id}/hook");
-    stack.clients().await.secrets.create_secret().name(secret).secret_string(HOOK_SECRET).send().await.unwrap();
-    let made = run(&["keys", "create", "--json"]);
-    assert_eq!(made.code, Some(0), "{made:?}");
-    let key = serde_json::from_str::<Value>(&made.stdout).unwrap()["key"].as_str().unwrap().to_owned();
-    (id.clone(), key)
-}
+use super::stack::{LONG, Stack, scope};
+use crate::{desks::HOOK_SECRET, server::finished, tenant::ticket, wait::until};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_ticket_becomes_a_decision_and_an_update_at_the_desk_whatever_comes_twice() {
     let stack = Stack::deployed();
     let double = WebhookDouble::start(HOOK_SECRET).await;
-    let (id, key) = tenant(&stack, "acme", &double).await;
-    let api = stack.api(&key);
+    let (id, api) = stack.tenant("acme", &double, |_| ()).await;
     let receipt = api.accept(&ticket("T-1")).await;
     assert_eq!(receipt["status"], "accepted");
     let file = until("the ticket is written back", LONG, async || {
@@ -54,18 +24,14 @@ async fn a_ticket_becomes_a_decision_and_an_update_at_the_desk_whatever_comes_tw
 
     // The same ticket again, its messages again, and messages that are none: nothing more happens, and nobody waits for them.
     assert_eq!(api.accept(&ticket("T-1")).await["correlation_id"], receipt["correlation_id"]);
-    let home = stack.home();
-    let listed =
-        crate::server::finished(home.bare_command().args(["--aws", "--tenant", &id, "--json", "events", "list"]));
-    let events: Vec<Value> = listed.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    assert!(events.len() >= 3, "{listed:?}");
+    let types = ["TicketReceived", "TicketRouted", "TicketSynced"];
+    let events: Vec<Value> = types.iter().flat_map(|detail_type| stack.events(&id, detail_type)).collect();
+    assert_eq!(events.len(), 3, "{events:?}");
     let (clients, jobs) = (stack.clients().await, stack.output("events", "JobsQueueUrl"));
     let hints = events.iter().map(|event| json!({"detail": {"switchboard": {"tenant": id, "event": event["id"]}}}));
     let bodies: Vec<String> =
         hints.map(|hint| hint.to_string()).chain(["poison".to_owned(), "{}".to_owned()]).collect();
-    // The emulator hides a message for as long as the queue says, as AWS does: that is six minutes as deployed.
-    let hidden = clients.sqs.set_queue_attributes().queue_url(jobs).attributes("VisibilityTimeout".into(), "1");
-    hidden.send().await.unwrap();
+    stack.hurry().await;
     for body in bodies {
         clients.sqs.send_message().queue_url(jobs).message_body(body).send().await.unwrap();
     }
@@ -94,38 +60,45 @@ async fn a_ticket_becomes_a_decision_and_an_update_at_the_desk_whatever_comes_tw
 async fn the_command_line_works_on_the_stack() {
     let stack = Stack::deployed();
     let double = WebhookDouble::start(HOOK_SECRET).await;
-    let (id, key) = tenant(&stack, "globex", &double).await;
-    let api = stack.api(&key);
+    let (id, api) = stack.tenant("globex", &double, |_| ()).await;
     api.accept(&ticket("T-9")).await;
     until("the ticket is written back", LONG, async || {
         (api.ticket("T-9").await["sync_status"] == "success").then_some(())
     })
     .await;
-    let home = stack.home();
-    let run = |arguments: &[&str]| {
-        let ran =
-            crate::server::finished(home.bare_command().args(["--aws", "--tenant", &id, "--json"]).args(arguments));
-        assert_eq!(ran.code, Some(0), "{arguments:?}: {ran:?}");
-        serde_json::from_str::<Value>(&ran.stdout).unwrap_or_else(|error| panic!("{arguments:?}: {error} in {ran:?}"))
-    };
+    let run = |arguments: &[&str]| stack.run(&id, arguments);
     assert_eq!(run(&["tickets", "list"])[0]["ticket_id"], "T-9");
     assert_eq!(run(&["tickets", "show", "T-9"])["sync_status"], "success");
     assert_eq!(run(&["effects", "list", "--ticket", "T-9"])[0]["state"], "done");
     assert_eq!(run(&["dlq", "list"]), json!([]));
     assert_eq!(run(&["keys", "list"])[0]["scopes"], json!(["tickets:write", "tickets:read", "tickets:review"]));
     assert!(run(&["audit-log", "list"]).as_array().is_some_and(|acts| !acts.is_empty()));
-    let refused = crate::server::finished(home.bare_command().args(["--aws", "--tenant", &id, "export", "x"]));
+    let refused = finished(stack.home().bare_command().args(["--aws", "--tenant", &id, "export", "x"]));
     assert!(refused.stderr.contains("works on a data folder only"), "{refused:?}");
     // A correction is written back, too: its message comes by the stream.
     run(&["reviews", "correct", "T-9", "--team", "billing"]);
-    until("the review is written back", LONG, async || (double.deliveries().len() == 2).then_some(())).await;
+    until("the review is written back", LONG, async || {
+        (api.ticket("T-9").await["sync_status"] == "success" && double.deliveries().len() == 2).then_some(())
+    })
+    .await;
+    // What is done stays done, also when its events are replayed.
+    let file = api.ticket("T-9").await;
+    let queued = run(&["events", "replay", "--ticket", "T-9"]);
+    assert_eq!(queued["queued"], 3, "received, routed, reviewed: {queued}");
+    let queue = stack.store(std::sync::Arc::new(SystemClock::new())).await;
+    until("all that was replayed is done", LONG, async || {
+        (queue.backlog(&scope(&id)).await.unwrap().tenant == 0).then_some(())
+    })
+    .await;
+    assert_eq!(double.deliveries().len(), 2);
+    assert_eq!(api.ticket("T-9").await, file);
 }
 
 #[test]
 fn the_doctor_finds_the_stack_as_it_should_be() {
     let stack = Stack::deployed();
     let home = stack.home();
-    let ran = crate::server::finished(home.bare_command().args(["aws", "doctor", "--json"]));
+    let ran = finished(home.bare_command().args(["aws", "doctor", "--json"]));
     let found: Value = serde_json::from_str(&ran.stdout).unwrap_or_else(|error| panic!("{error}: {ran:?}"));
     let findings = found["findings"].as_array().unwrap();
     // The emulator leaves the time to live of a `GlobalTable` out; the templates' snapshots have it.
