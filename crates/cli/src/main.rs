@@ -23,7 +23,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use crate::args::Args;
+use crate::args::{Args, Command};
 
 /// Measured against the system's: fewer processor cycles for each ticket, and memory that does not creep.
 #[global_allocator]
@@ -31,6 +31,10 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let args = Args::parse();
+    // `switchboard … | head` ends the program, as it does others; a server goes on when nobody reads its words.
+    if !matches!(args.command, Command::Serve { .. }) {
+        sigpipe::reset();
+    }
     match commands::run(args) {
         Ok(code) => code,
         Err(error) => {

@@ -1,6 +1,10 @@
 //! The command line: every command, for people and for programs.
 
-use std::{collections::BTreeSet, fs, process::Command};
+use std::{
+    collections::BTreeSet,
+    fs,
+    process::{Command, Stdio},
+};
 
 use serde_json::{Value, json};
 
@@ -36,6 +40,17 @@ fn every_command_explains_itself() {
         let text: String = commands.iter().map(|arguments| help(&home, arguments)).collect();
         insta::assert_snapshot!(name, text);
     }
+}
+
+#[test]
+fn who_reads_only_the_beginning_ends_the_command() {
+    let home = Home::new();
+    let mut command = home.bare_command();
+    // More than a pipe holds.
+    let mut child = command.arg("openapi").stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    let told = child.wait_with_output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&told.stderr), "", "{:?}", told.status);
 }
 
 #[test]
