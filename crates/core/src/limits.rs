@@ -181,6 +181,10 @@ pub const ISSUER_ASKED_EVERY: Duration = Duration::from_secs(30);
 pub const ISSUER_KEYS_KEPT: Duration = Duration::from_secs(24 * 3600);
 /// Time for one document of an issuer.
 pub const ISSUER_TIME: Duration = Duration::from_secs(5);
+/// Categories that a model chooses from: of more, the local classifier's most probable.
+pub const MODEL_CATEGORIES: usize = 40;
+/// Characters of a ticket that a model reads.
+pub const MODEL_TICKET_CHARS: usize = 8_000;
 /// Models of a chain.
 pub const MODEL_CHAIN: usize = 5;
 /// Bytes of a model's name.

@@ -55,6 +55,11 @@ impl Untrusted<String> {
         &self.0
     }
 
+    /// The first `chars` characters; as untrusted as the whole.
+    pub fn begin(&self, chars: usize) -> Self {
+        Self(self.0.chars().take(chars).collect())
+    }
+
     /// Joins two texts with a blank line; the result is as untrusted as its parts.
     pub fn join(&self, other: &Self) -> Self {
         let mut joined = String::with_capacity(self.0.len() + other.0.len() + 2);

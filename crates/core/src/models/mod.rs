@@ -6,9 +6,11 @@
 pub mod error;
 pub mod message;
 pub mod price;
+mod template;
 
 pub use error::{ModelError, ModelErrorKind};
 pub use message::{
     Answer, AnswerStream, Message, Part, Prompt, Schema, StopReason, StreamEvent, Tool, ToolResult, ToolUse, Usage,
 };
 pub use price::{ModelPrice, NanoUsd, PriceList};
+pub use template::Template;

@@ -24,6 +24,9 @@ pub struct ModelsConfig {
     pub small: Vec<ModelLink>,
     /// The models asked where the small one is not sure either.
     pub large: Vec<ModelLink>,
+    /// How sure a model must say that it is, 0 to 1, for its answer to stand without a look; `switchboard eval --tune` finds
+    /// good values.
+    pub sure_from: SureFromConfig,
     /// What may be spent. Without models it need not be there.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub budget: Option<BudgetConfig>,
@@ -38,6 +41,22 @@ pub enum TicketMode {
     Local,
     /// By the local classifier where it is sure, else by a small model, else by a large one, else by a person.
     Cascade,
+}
+
+/// How sure a model must say that it is.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct SureFromConfig {
+    /// The small one; else the large one is asked.
+    pub small: f64,
+    /// The large one; else a person is.
+    pub large: f64,
+}
+
+impl Default for SureFromConfig {
+    fn default() -> Self {
+        Self { small: 0.8, large: 0.7 }
+    }
 }
 
 /// A provider of models.
@@ -112,6 +131,11 @@ pub(super) fn check(config: &ModelsConfig, mistakes: &mut Mistakes) {
         }
         for (n, link) in chain.iter().enumerate() {
             check_link(&format!("/models/{role}/{n}"), link, config, mistakes);
+        }
+    }
+    for (role, sure) in [("small", config.sure_from.small), ("large", config.sure_from.large)] {
+        if !(0.0..=1.0).contains(&sure) {
+            mistakes.add(format!("/models/sure_from/{role}"), "must be from 0 to 1");
         }
     }
     let is_used = !config.small.is_empty() || !config.large.is_empty();

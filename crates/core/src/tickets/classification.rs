@@ -1,7 +1,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{CategoryProbability, Certainty, Sentiment, Severity};
+use super::{CategoryProbability, Certainty, DecidedBy, Sentiment, Severity};
 use crate::{
     ids::{Language, TeamId},
     untrusted::Closed,
@@ -30,7 +30,9 @@ pub struct Classification {
     pub language: Option<Language>,
     /// How sure all this is; `None` when the classifier failed.
     pub certainty: Option<Certainty>,
-    /// The classifier and its version.
+    /// Who says so: the local classifier, or a model.
+    pub decided_by: DecidedBy,
+    /// The classifier and its version, or the provider and its model.
     pub model: String,
 }
 

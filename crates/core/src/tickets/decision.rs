@@ -266,6 +266,9 @@ pub struct Decision {
     pub decided_by: DecidedBy,
     /// The classifier or model, with its version.
     pub model: String,
+    /// The prompt by which a model was asked, such as `decide_ticket/1`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prompt: Option<String>,
     /// How long it took from the start of routing, in milliseconds.
     pub processing_time_ms: f64,
     /// What was asked and answered on the way.

@@ -2,6 +2,7 @@
 //! whenever a person looks, [`review`] → queue → [`write_back`].
 
 pub mod accept;
+mod cascade;
 mod classification;
 mod decision;
 pub mod draft;

@@ -5,8 +5,8 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::{
-    CategoryProbability, Classification, DecidedBy, Decision, IssueClassification, TeamProbability, Ticket, Tokens,
-    ToolName,
+    CategoryProbability, Classification, DecidedBy, Decision, IssueClassification, TeamProbability, Ticket, ToolName,
+    cascade::{self, Consulted},
     tools::{
         Journal, ask, attempt,
         entities::{self, Entities},
@@ -35,7 +35,14 @@ pub async fn route(app: &App, tenant: &Tenant, ticket: &Ticket) -> Decision {
     let text = ticket.text();
     let entities = extract_entities(app, tenant, &text, &mut journal);
     let known = look_up(app, tenant, ticket, &entities, &mut journal).await;
-    settle(app, tenant, ticket, &text, entities, &known, journal, started)
+    let local = classify(app, tenant, ticket, &mut journal);
+    let said = choose_team(tenant, ticket, &text, &entities, &known, &local);
+    let (classification, consulted) = if cascade::is_wanted(tenant, &local, said.confidence, said.decided_by) {
+        cascade::consult(app, tenant, ticket, &text, local, &mut journal).await
+    } else {
+        (local, Consulted::default())
+    };
+    settle(app, tenant, ticket, &text, entities, &known, classification, consulted, journal, started)
 }
 
 /// Decides again, without a look at the outside: customer, service status and history are what `past` was decided from. What
@@ -46,7 +53,34 @@ pub fn route_again(app: &App, tenant: &Tenant, ticket: &Ticket, past: &Decision)
     let text = ticket.text();
     let entities = extract_entities(app, tenant, &text, &mut journal);
     let known = Known::recorded(past, &mut journal);
-    settle(app, tenant, ticket, &text, entities, &known, journal, started)
+    let local = classify(app, tenant, ticket, &mut journal);
+    let said = choose_team(tenant, ticket, &text, &entities, &known, &local);
+    let (classification, consulted) = if cascade::is_wanted(tenant, &local, said.confidence, said.decided_by) {
+        cascade::recorded(tenant, local, past, &mut journal)
+    } else {
+        (local, Consulted::default())
+    };
+    settle(app, tenant, ticket, &text, entities, &known, classification, consulted, journal, started)
+}
+
+/// The team by the tenant's rules and what the classification says.
+fn choose_team(
+    tenant: &Tenant,
+    ticket: &Ticket,
+    text: &Untrusted<String>,
+    entities: &Entities,
+    known: &Known,
+    classification: &Classification,
+) -> Routing {
+    let facts = team::Facts {
+        ticket,
+        text,
+        classification,
+        entities,
+        customer: known.customer.as_ref(),
+        status: known.status.as_ref(),
+    };
+    team::route(tenant, &facts)
 }
 
 #[expect(clippy::too_many_arguments, reason = "the facts of one decision, each from its own tool")]
@@ -57,12 +91,13 @@ fn settle(
     text: &Untrusted<String>,
     entities: Entities,
     known: &Known,
+    classification: Classification,
+    consulted: Consulted,
     mut journal: Journal,
     started: Duration,
 ) -> Decision {
-    let classification = classify(app, tenant, ticket, &mut journal);
     let (priority, routing) = weigh(app, tenant, ticket, text, &entities, known, &classification, &mut journal);
-    let review_reasons = review_reasons(tenant, &classification, &routing, &journal);
+    let review_reasons = review_reasons(tenant, &classification, &consulted, &routing, &journal);
     let reasoning = reasoning(tenant, &classification, &priority, &routing, &journal);
     let now = app.clock.now();
     let took = app.clock.monotonic().saturating_sub(started);
@@ -84,10 +119,11 @@ fn settle(
         findings: journal.findings,
         decided_by: routing.decided_by,
         model: classification.model,
+        prompt: consulted.prompt,
         processing_time_ms: millis(took),
         tool_calls: journal.calls,
-        tokens: Tokens::default(),
-        cost_usd: 0.0,
+        tokens: consulted.tokens,
+        cost_usd: consulted.cost.usd(),
         correlation_id: ticket.correlation_id.clone(),
         config_version: tenant.version.clone(),
         created_at: now,
@@ -228,6 +264,7 @@ fn undecided(tenant: &Tenant) -> Classification {
         sentiment: super::Sentiment::Neutral,
         language: None,
         certainty: None,
+        decided_by: DecidedBy::Local,
         model: "none".to_owned(),
     }
 }
@@ -261,19 +298,11 @@ fn weigh(
         || priority::calculate(tenant, &facts),
         |priority| json!({"score": priority.score, "level": priority.level}),
     );
-    let facts = team::Facts {
-        ticket,
-        text,
-        classification,
-        entities,
-        customer: known.customer.as_ref(),
-        status: known.status.as_ref(),
-    };
     let routing = journal.compute(
         app,
         ToolName::RouteToTeam,
         json!({"rules": tenant.config.routing_rules.len()}),
-        || team::route(tenant, &facts),
+        || choose_team(tenant, ticket, text, entities, known, classification),
         |chosen| json!({"team": chosen.team, "confidence": round(chosen.confidence, 4), "reason": chosen.reason}),
     );
     (priority, routing)
@@ -311,6 +340,7 @@ fn teams_kept(classification: &Classification) -> Vec<TeamProbability> {
 fn review_reasons(
     tenant: &Tenant,
     classification: &Classification,
+    consulted: &Consulted,
     routing: &Routing,
     journal: &Journal,
 ) -> Vec<String> {
@@ -330,9 +360,16 @@ fn review_reasons(
     if classification.is_spam {
         reasons.push("it looks like spam".to_owned());
     }
-    for finding in &journal.findings {
-        reasons.push(format!("{} gave no answer", finding.tool));
+    if consulted.gives_orders {
+        reasons.push("it gives orders to whoever classifies it".to_owned());
     }
+    for finding in &journal.findings {
+        reasons.push(match finding.tool {
+            ToolName::ClassifyIssue if consulted.prompt.is_some() => "a language model could not be asked".to_owned(),
+            tool => format!("{tool} gave no answer"),
+        });
+    }
+    reasons.dedup();
     reasons
 }
 
@@ -345,8 +382,9 @@ fn reasoning(
 ) -> String {
     let team = tenant.team(&routing.team).map_or(routing.team.as_str(), |team| &team.name);
     let by = match routing.decided_by {
-        DecidedBy::Rule => "by a rule of the tenant",
-        _ => "by the local classifier",
+        DecidedBy::Rule => "by a rule of the tenant".to_owned(),
+        DecidedBy::Small | DecidedBy::Large => format!("by the {} model {}", routing.decided_by, classification.model),
+        DecidedBy::Local | DecidedBy::Person => "by the local classifier".to_owned(),
     };
     let mut text = format!(
         "Assigned to {team} {by}: {} ({:.0} % sure).\nPriority {} with {} of 100 points:",

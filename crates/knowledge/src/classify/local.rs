@@ -10,7 +10,7 @@ use switchboard_core::{
     learning::{Lesson, Measured, TrainedModel},
     ports::{Classifier, Example, Learner},
     tenants::Tenant,
-    tickets::{Certainty, Classification, Ticket},
+    tickets::{Certainty, Classification, DecidedBy, Ticket},
 };
 
 use super::{
@@ -138,6 +138,7 @@ impl Classifier for LocalClassifier {
                 }),
                 categories: opinion.categories,
                 teams: opinion.teams,
+                decided_by: DecidedBy::Local,
                 model: name,
             }
         }))

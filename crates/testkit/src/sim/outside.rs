@@ -17,7 +17,7 @@ use switchboard_core::{
         StatusReport,
     },
     tenants::Tenant,
-    tickets::{CategoryProbability, Classification, Sentiment, Severity, TeamProbability, Ticket},
+    tickets::{CategoryProbability, Classification, DecidedBy, Sentiment, Severity, TeamProbability, Ticket},
 };
 
 use super::{
@@ -197,6 +197,7 @@ impl Classifier for SimClassifier {
             sentiment: Sentiment::Neutral,
             language: None,
             certainty: None,
+            decided_by: DecidedBy::Local,
             model: "simulated".to_owned(),
         })
     }

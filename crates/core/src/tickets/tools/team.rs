@@ -69,7 +69,7 @@ fn by_classifier(facts: &Facts<'_>) -> Routing {
     Routing {
         team: best.team.clone(),
         confidence: best.probability.clamp(0.0, 1.0),
-        decided_by: DecidedBy::Local,
+        decided_by: facts.classification.decided_by,
         reason: format!("the classifier reads it as {category}"),
     }
 }
