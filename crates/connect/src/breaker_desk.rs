@@ -4,12 +4,11 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use switchboard_core::{
+    breaker::{Breakers, Rests},
     error::Result,
     ports::{Clock, Desk, DeskReceipt, DeskUpdate, Repeats},
     tenants::{DeskConfig, Tenant},
 };
-
-use crate::breaker::{Breakers, Rests};
 
 const WHO: &str = "the ticketing system";
 

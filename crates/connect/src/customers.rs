@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use reqwest::{Method, header::AUTHORIZATION};
 use switchboard_core::{
+    breaker::{Breakers, Rests},
     error::{Error, ErrorKind, Result},
     ids::{CustomerId, SecretName},
     ports::{Clock, Customer, CustomerDirectory, Secrets},
@@ -12,7 +13,6 @@ use switchboard_core::{
 };
 
 use crate::{
-    breaker::{Breakers, Rests},
     outbound::{Outbound, Request, base_url, below},
     secret,
 };

@@ -6,7 +6,6 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 mod address;
-mod breaker;
 pub mod breaker_desk;
 pub mod customers;
 pub mod download;

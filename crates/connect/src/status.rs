@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use reqwest::{Method, header::AUTHORIZATION};
 use serde::{Deserialize, de::IgnoredAny};
 use switchboard_core::{
+    breaker::{Breakers, Rests},
     error::{Error, ErrorKind, Result},
     ids::{SecretName, ServiceId},
     limits,
@@ -15,7 +16,6 @@ use switchboard_core::{
 };
 
 use crate::{
-    breaker::{Breakers, Rests},
     outbound::{Outbound, Request, base_url, below},
     secret,
 };

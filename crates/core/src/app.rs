@@ -6,6 +6,7 @@ use crate::{
     effects::OnTheirWay,
     ids::{CorrelationId, DecisionId, EventId},
     limits,
+    models::Gateway,
     ports::{
         AuditLog, Classifier, Clock, CustomerDirectory, Desk, EffectLedger, EventQueue, ExampleStore, Ids, KeyStore,
         Learner, ModelStore, ServiceStatus, TenantSource, TicketStore,
@@ -31,6 +32,8 @@ pub struct App {
     pub classifier: Arc<dyn Classifier>,
     /// Trains the classifier's models.
     pub learner: Arc<dyn Learner>,
+    /// Language models.
+    pub gateway: Arc<Gateway>,
     /// Trained models.
     pub models: Arc<dyn ModelStore>,
     /// Ticketing systems.

@@ -126,6 +126,10 @@ id!(
     EffectId, is_ulid, "must be a ULID"
 );
 id!(
+    /// Money that is put aside for a call of a model.
+    ReservationId, is_ulid, "must be a ULID"
+);
+id!(
     /// An event.
     EventId, is_ulid, "must be a ULID"
 );
@@ -219,7 +223,7 @@ macro_rules! from_ulid {
     };
 }
 
-from_ulid!(DecisionId, EventId, CorrelationId, ModelVersion);
+from_ulid!(DecisionId, EventId, CorrelationId, ModelVersion, ReservationId);
 
 impl From<&DecisionId> for EffectId {
     /// The effect of a decision or a review: telling the ticketing system.

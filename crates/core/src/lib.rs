@@ -7,6 +7,7 @@
 
 pub mod access;
 pub mod app;
+pub mod breaker;
 pub mod by_tenant;
 pub mod deadline;
 pub mod effects;

@@ -189,5 +189,27 @@ pub const MODEL_TICKET_CHARS: usize = 8_000;
 pub const MODEL_CHAIN: usize = 5;
 /// Bytes of a model's name.
 pub const MODEL_NAME_BYTES: usize = 256;
+/// Times that one model is asked the same before the next of its chain is.
+pub const MODEL_TRIES: u32 = 3;
+/// The wait before a model is asked again; it doubles with each try.
+pub const MODEL_BACK_OFF: Duration = Duration::from_millis(250);
+/// The longest `Retry-After` that is waited for; a longer one is the next model's turn.
+pub const MODEL_RETRY_AFTER: Duration = Duration::from_secs(2);
+/// A model that took so long to fail is not asked again.
+pub const MODEL_TRIES_TIME: Duration = Duration::from_secs(5);
+/// The longest that a small model may take for an answer, and for each piece of one that is streamed.
+pub const SMALL_MODEL_TIME: Duration = Duration::from_secs(10);
+/// The same for a large one.
+pub const LARGE_MODEL_TIME: Duration = Duration::from_secs(30);
+/// The longest that a streamed answer may take as a whole.
+pub const MODEL_STREAM_TIME: Duration = Duration::from_secs(300);
+/// The longest that all tries of all models of a chain may take together.
+pub const MODEL_ASK_TIME: Duration = Duration::from_secs(60);
+/// Bytes of answers that are kept to be given again.
+pub const MODEL_CACHE_BYTES: u64 = 16 << 20;
+/// How long an answer is given again.
+pub const MODEL_CACHE_TIME: Duration = Duration::from_secs(3600);
+/// Days for which a tenant's spend is kept.
+pub const USAGE_DAYS: u64 = 400;
 /// The highest budget in US dollars: one more digit is a slip.
 pub const BUDGET_USD: f64 = 1_000_000.0;

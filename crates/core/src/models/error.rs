@@ -23,7 +23,7 @@ pub enum ModelErrorKind {
     Invalid,
     /// Nobody answers, or too late.
     Down,
-    /// A ceiling on spend is reached: nothing was sent.
+    /// A ceiling on spend is reached, or nobody can tell whether one is: nothing was sent.
     OverBudget,
 }
 

@@ -63,9 +63,17 @@ impl PriceList {
     /// The price of the model with that name. A dated or regional name is found by its family: `us.amazon.nova-lite-v1:0` is
     /// `amazon.nova-lite`; of several families the longest name fits.
     pub fn of(&self, model: &str) -> Option<ModelPrice> {
+        self.listed(model).map(|best| ModelPrice { input: best.input, output: best.output })
+    }
+
+    /// The family of the model with that name, by which [`Self::of`] knows its price.
+    pub fn family(&self, model: &str) -> Option<&str> {
+        self.listed(model).map(|best| best.model.as_str())
+    }
+
+    fn listed(&self, model: &str) -> Option<&Listed> {
         let families = self.prices.iter().filter(|one| is_of(model, &one.model));
-        let best = families.max_by_key(|one| one.model.len())?;
-        Some(ModelPrice { input: best.input, output: best.output })
+        families.max_by_key(|one| one.model.len())
     }
 }
 
@@ -104,7 +112,8 @@ impl ModelPrice {
 
     /// What `usage` costs, rounded up.
     pub fn cost(&self, usage: Usage) -> NanoUsd {
-        let of = |tokens: u64, price: f64| tokens as f64 * price * 1e3;
+        // What is not used costs nothing, also where the price is not known, which is endless.
+        let of = |tokens: u64, price: f64| if tokens == 0 { 0.0 } else { tokens as f64 * price * 1e3 };
         NanoUsd((of(usage.input_tokens, self.input) + of(usage.output_tokens, self.output)).ceil() as u64)
     }
 

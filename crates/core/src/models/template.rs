@@ -30,7 +30,8 @@ impl Template {
         let mut environment = Environment::new();
         environment.set_undefined_behavior(UndefinedBehavior::Strict);
         environment.set_auto_escape_callback(|_| AutoEscape::None);
-        let broken = |error| Error::new(ErrorKind::Internal, format!("the prompt {} is broken", self.id())).caused_by(error);
+        let broken =
+            |error| Error::new(ErrorKind::Internal, format!("the prompt {} is broken", self.id())).caused_by(error);
         environment.render_named_str(self.name, self.source, minijinja::Value::from_serialize(values)).map_err(broken)
     }
 }

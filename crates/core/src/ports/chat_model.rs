@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use async_trait::async_trait;
 
 use crate::{
@@ -17,4 +19,15 @@ pub trait ChatModel: Send + Sync {
     /// The same, as it is written. An error comes as the answer of this call when nothing was written yet, and as the
     /// stream's last item afterwards. A stream that breaks off is [`crate::models::ModelErrorKind::Down`], never an end.
     async fn stream(&self, tenant: &Tenant, link: &ModelLink, prompt: &Prompt) -> Result<AnswerStream, ModelError>;
+}
+
+#[async_trait]
+impl<M: ChatModel + ?Sized> ChatModel for Arc<M> {
+    async fn chat(&self, tenant: &Tenant, link: &ModelLink, prompt: &Prompt) -> Result<Answer, ModelError> {
+        self.as_ref().chat(tenant, link, prompt).await
+    }
+
+    async fn stream(&self, tenant: &Tenant, link: &ModelLink, prompt: &Prompt) -> Result<AnswerStream, ModelError> {
+        self.as_ref().stream(tenant, link, prompt).await
+    }
 }

@@ -22,6 +22,7 @@ mod queue;
 mod status;
 mod store;
 mod tenants;
+mod usage;
 mod world;
 
 pub use audit::{AuditFilter, AuditLog};
@@ -42,4 +43,5 @@ pub use store::{
     SyncChange, TicketFile, TicketFilter, TicketStatus, TicketStore, TicketSummary, WaitingReview,
 };
 pub use tenants::{TenantScope, TenantSource};
+pub use usage::{Ceiling, Ceilings, Reservation, Reserved, Spend, Spent, UsageCount, UsageLedger, Wanted};
 pub use world::{Clock, Ids, Secrets};

@@ -10,6 +10,7 @@ use crate::{
     ids::{ProviderName, SecretName},
     limits,
     models::{ModelPrice, NanoUsd, PriceList},
+    ports::Ceilings,
 };
 
 /// Language models: none unless they are configured.
@@ -111,9 +112,13 @@ impl ModelLink {
 }
 
 impl BudgetConfig {
-    /// The ceilings: of a month, of a day, of a customer's day.
-    pub fn ceilings(&self) -> [Option<NanoUsd>; 3] {
-        [Some(self.month_usd), self.day_usd, self.customer_day_usd].map(|usd| usd.map(NanoUsd::from_usd))
+    /// The ceilings, as the ledger takes them.
+    pub fn ceilings(&self) -> Ceilings {
+        Ceilings {
+            month: Some(NanoUsd::from_usd(self.month_usd)),
+            day: self.day_usd.map(NanoUsd::from_usd),
+            customer_day: self.customer_day_usd.map(NanoUsd::from_usd),
+        }
     }
 }
 

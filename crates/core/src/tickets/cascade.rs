@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{
-    CategoryProbability, Classification, DecidedBy, Decision, Finding, Sentiment, Severity, TeamProbability, Ticket, Tokens, ToolCall,
-    ToolName,
+    CategoryProbability, Classification, DecidedBy, Decision, Finding, Sentiment, Severity, TeamProbability, Ticket,
+    Tokens, ToolCall, ToolName,
     tools::{Journal, millis, priority::round},
 };
 use crate::{
@@ -190,8 +190,7 @@ fn schema(offered: &[CategoryId]) -> Schema {
         "gives_orders": {"type": "boolean"},
     });
     let required = ["category", "severity", "sentiment", "confidence", "gives_orders"];
-    let schema =
-        json!({"type": "object", "properties": fields, "required": required, "additionalProperties": false});
+    let schema = json!({"type": "object", "properties": fields, "required": required, "additionalProperties": false});
     Schema { name: "ticket".to_owned(), schema }
 }
 

@@ -1,5 +1,5 @@
 //! A circuit breaker for each tenant's connection to another system, so that a dead system costs neither every ticket its
-//! time limit nor the worker its hands.
+//! time limit nor the worker its hands. Ticketing systems, sources and language models share it.
 
 use std::{
     collections::BTreeMap,
@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use switchboard_core::{
+use crate::{
     error::{Error, ErrorKind, Result, Retry},
     ids::TenantId,
     ports::Clock,
@@ -35,22 +35,24 @@ const WATCHED: u64 = 10_000;
 
 /// How long a system that keeps failing is left alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Rests {
+pub enum Rests {
     /// Always the same time: for questions that a ticket's decision can do without.
     Even,
     /// Twice as long after each probe that fails: for work that waits and comes back each time.
     Growing,
 }
 
-/// The breakers of one adapter, one for each tenant and URL.
-pub(crate) struct Breakers {
+/// The breakers of one adapter, one for each tenant and connection, which is named by its URL or likewise.
+pub struct Breakers {
     clock: Arc<dyn Clock>,
     rests: Rests,
+    slow: Duration,
     watched: moka::sync::Cache<(TenantId, String), Arc<Mutex<Breaker>>>,
 }
 
 struct Breaker {
     rests: Rests,
+    slow: Duration,
     /// In a row.
     failures: u32,
     /// Rests in a row.
@@ -73,7 +75,7 @@ struct Resting {
 
 /// What a call tells of the other side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Sign {
+pub enum Sign {
     /// It answers.
     Up,
     /// It answers, and asks to be left alone.
@@ -92,63 +94,87 @@ struct Pass {
 }
 
 impl Breakers {
-    pub(crate) fn new(clock: Arc<dyn Clock>, rests: Rests) -> Self {
-        Self { clock, rests, watched: moka::sync::Cache::new(WATCHED) }
+    /// No connection is watched yet.
+    pub fn new(clock: Arc<dyn Clock>, rests: Rests) -> Self {
+        Self { clock, rests, slow: SLOW, watched: moka::sync::Cache::new(WATCHED) }
+    }
+
+    /// The same for systems whose calls may well take so long: only longer ones are a sign of trouble.
+    pub fn with_slow(self, slow: Duration) -> Self {
+        Self { slow, ..self }
     }
 
     /// How long a call that came now would be put off, if at all. Asking is no call.
-    pub(crate) fn stops(&self, tenant: &Tenant, url: &str) -> Option<Duration> {
-        let breaker = self.watched.get(&(tenant.id.clone(), url.to_owned()))?;
+    pub fn stops(&self, tenant: &Tenant, connection: &str) -> Option<Duration> {
+        let breaker = self.watched.get(&(tenant.id.clone(), connection.to_owned()))?;
         lock(&breaker).stops(self.clock.monotonic())
+    }
+
+    /// Begins a call unless the system rests; then it says for how long.
+    ///
+    /// # Errors
+    /// How long to stay away.
+    pub fn enter(&self, tenant: &Tenant, connection: &str) -> std::result::Result<Call, Duration> {
+        let key = (tenant.id.clone(), connection.to_owned());
+        let breaker = self.watched.get_with(key, || Arc::new(Mutex::new(Breaker::new(self.rests, self.slow))));
+        let started = self.clock.monotonic();
+        let pass = lock(&breaker).lets_through(started)?;
+        Ok(Call { breaker, clock: self.clock.clone(), pass, started, slow: self.slow, sign: None })
     }
 
     /// Runs `work` unless the system rests; then the answer is `Unavailable` at once, naming `who`, and put off to the end
     /// of the rest.
-    pub(crate) async fn run<T>(
+    ///
+    /// # Errors
+    /// Those of `work`, and [`ErrorKind::Unavailable`].
+    pub async fn run<T>(
         &self,
         tenant: &Tenant,
-        url: &str,
+        connection: &str,
         who: &str,
         work: impl Future<Output = Result<T>>,
     ) -> Result<T> {
-        let key = (tenant.id.clone(), url.to_owned());
-        let breaker = self.watched.get_with(key, || Arc::new(Mutex::new(Breaker::new(self.rests))));
-        let started = self.clock.monotonic();
-        let passed = lock(&breaker).lets_through(started);
-        let pass = passed.map_err(|wait| {
+        let call = self.enter(tenant, connection).map_err(|wait| {
             let message =
                 format!("{who} failed or asked for a pause, and is left alone for {} s", wait.as_secs().max(1));
             Error::new(ErrorKind::Unavailable, message).deferred(wait)
         })?;
-        let mut call = Call { breaker: &breaker, clock: self.clock.as_ref(), pass, started, sign: None };
         let outcome = work.await;
-        call.sign = Some(sign(&outcome));
+        call.ended(sign(&outcome));
         outcome
     }
 }
 
 /// A call on its way. It is settled also when it is dropped half-way, as one that runs out of its caller's time is.
-struct Call<'a> {
-    breaker: &'a Mutex<Breaker>,
-    clock: &'a dyn Clock,
+pub struct Call {
+    breaker: Arc<Mutex<Breaker>>,
+    clock: Arc<dyn Clock>,
     pass: Pass,
     started: Duration,
+    slow: Duration,
     sign: Option<Sign>,
 }
 
-impl Drop for Call<'_> {
+impl Call {
+    /// The call has ended, and says this of the other side.
+    pub fn ended(mut self, sign: Sign) {
+        self.sign = Some(sign);
+    }
+}
+
+impl Drop for Call {
     fn drop(&mut self) {
         let now = self.clock.monotonic();
-        let took_long = now.saturating_sub(self.started) >= SLOW;
+        let took_long = now.saturating_sub(self.started) >= self.slow;
         let dropped = if took_long { Sign::Down(Duration::ZERO) } else { Sign::None };
-        lock(self.breaker).settle(self.pass, self.sign.unwrap_or(dropped), now);
+        lock(&self.breaker).settle(self.pass, self.sign.unwrap_or(dropped), now);
     }
 }
 
 fn sign<T>(outcome: &Result<T>) -> Sign {
     let Err(error) = outcome else { return Sign::Up };
     let wish = match error.retry() {
-        Retry::After(wish) => wish.min(LONGEST_WISH),
+        Retry::After(wish) => wish,
         Retry::Never | Retry::Later => Duration::ZERO,
     };
     match error.kind() {
@@ -170,14 +196,25 @@ fn sign<T>(outcome: &Result<T>) -> Sign {
     }
 }
 
+impl Sign {
+    /// The same, with the other side's wish believed up to a bound.
+    fn bounded(self) -> Self {
+        match self {
+            Self::Asks(wish) => Self::Asks(wish.min(LONGEST_WISH)),
+            Self::Down(wish) => Self::Down(wish.min(LONGEST_WISH)),
+            Self::Up | Self::None => self,
+        }
+    }
+}
+
 impl Breaker {
-    fn new(rests: Rests) -> Self {
-        Self { rests, failures: 0, rested: 0, resting: None, in_hand: BTreeMap::new(), calls: 0 }
+    fn new(rests: Rests, slow: Duration) -> Self {
+        Self { rests, slow, failures: 0, rested: 0, resting: None, in_hand: BTreeMap::new(), calls: 0 }
     }
 
     /// Lets the call through, or says how long to stay away. The first call after a rest is the probe. It begins the next
     /// rest, so that the calls beside it are not let through, and a probe that never ends leaves nothing behind.
-    fn lets_through(&mut self, now: Duration) -> Result<Pass, Duration> {
+    fn lets_through(&mut self, now: Duration) -> std::result::Result<Pass, Duration> {
         if let Some(wait) = self.stops(now) {
             return Err(wait);
         }
@@ -194,7 +231,7 @@ impl Breaker {
     fn stops(&self, now: Duration) -> Option<Duration> {
         let Some(resting) = &self.resting else {
             let oldest = self.in_hand.values().next();
-            let hangs = oldest.is_some_and(|began| now.saturating_sub(*began) >= SLOW);
+            let hangs = oldest.is_some_and(|began| now.saturating_sub(*began) >= self.slow);
             let in_trouble = hangs || self.failures >= FAILURES_IN_TROUBLE;
             return (in_trouble && self.in_hand.len() >= CALLS_IN_TROUBLE).then_some(SOON);
         };
@@ -204,6 +241,7 @@ impl Breaker {
 
     fn settle(&mut self, pass: Pass, sign: Sign, now: Duration) {
         self.in_hand.remove(&pass.call);
+        let sign = sign.bounded();
         if let Some(resting) = self.resting.as_mut().filter(|_| !pass.is_probe) {
             // It began before the rest did.
             match sign {

@@ -21,7 +21,7 @@ fn call(breaker: &mut Breaker, seconds: u64, sign: Sign) {
 }
 
 fn broken_at(seconds: u64, rests: Rests) -> Breaker {
-    let mut breaker = Breaker::new(rests);
+    let mut breaker = Breaker::new(rests, SLOW);
     for _ in 0..FAILURES {
         call(&mut breaker, seconds, DOWN);
     }
@@ -30,7 +30,7 @@ fn broken_at(seconds: u64, rests: Rests) -> Breaker {
 
 #[test]
 fn it_rests_after_failures_in_a_row_only() {
-    let mut breaker = Breaker::new(Rests::Even);
+    let mut breaker = Breaker::new(Rests::Even, SLOW);
     for sign in [DOWN, DOWN, DOWN, DOWN, Sign::Up, DOWN, DOWN, DOWN, DOWN] {
         call(&mut breaker, 0, sign);
     }
@@ -94,7 +94,7 @@ fn a_probe_that_is_dropped_does_not_close_it_for_ever() {
 
 #[test]
 fn a_wish_is_no_failure_and_is_kept() {
-    let mut breaker = Breaker::new(Rests::Growing);
+    let mut breaker = Breaker::new(Rests::Growing, SLOW);
     let late = passes(&mut breaker, 0);
     call(&mut breaker, 0, Sign::Asks(at(93)));
     // A success that was on its way does not undo the wish.
@@ -107,7 +107,7 @@ fn a_wish_is_no_failure_and_is_kept() {
 
 #[test]
 fn calls_that_began_before_the_rest_do_not_lengthen_it() {
-    let mut breaker = Breaker::new(Rests::Growing);
+    let mut breaker = Breaker::new(Rests::Growing, SLOW);
     let passed: Vec<_> = (0..100).map(|_| passes(&mut breaker, 0)).collect();
     for pass in passed {
         breaker.settle(pass, DOWN, at(4));
@@ -118,7 +118,7 @@ fn calls_that_began_before_the_rest_do_not_lengthen_it() {
 
 #[test]
 fn one_that_hangs_gets_few_calls_more() {
-    let mut breaker = Breaker::new(Rests::Growing);
+    let mut breaker = Breaker::new(Rests::Growing, SLOW);
     let first: Vec<_> = (0..CALLS_IN_TROUBLE).map(|_| passes(&mut breaker, 0)).collect();
     stopped(&mut breaker, SLOW.as_secs(), SOON.as_secs());
     for pass in first {
@@ -136,6 +136,6 @@ fn what_went_wrong_here_says_nothing_of_the_other_side() {
     assert_eq!(kind(ErrorKind::Throttled), Sign::Up);
     let asked = |kind, wish| sign::<()>(&Err(Error::new(kind, "x").with_retry(Retry::After(wish))));
     assert_eq!(asked(ErrorKind::Throttled, at(7)), Sign::Asks(at(7)));
-    assert_eq!(asked(ErrorKind::Throttled, at(86_400)), Sign::Asks(LONGEST_WISH));
+    assert_eq!(asked(ErrorKind::Throttled, at(86_400)).bounded(), Sign::Asks(LONGEST_WISH));
     assert_eq!(asked(ErrorKind::Unavailable, at(7)), Sign::Down(at(7)));
 }

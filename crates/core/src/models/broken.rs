@@ -1,0 +1,88 @@
+//! A model that is left alone while it fails.
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use futures_util::{StreamExt, stream};
+
+use super::{Answer, AnswerStream, ModelError, ModelErrorKind, Prompt, StreamEvent};
+use crate::{
+    breaker::{Breakers, Call, Sign},
+    ports::ChatModel,
+    tenants::{ModelLink, Tenant},
+};
+
+/// A circuit breaker for each model of each tenant: one that has failed several times in a row, or asks to be left alone, is not
+/// called for a while, and the error comes at once. Models of one provider have breakers of their own, because providers count
+/// and overload by model, and a chain may go from one to another.
+pub struct Broken<M> {
+    model: M,
+    breakers: Arc<Breakers>,
+}
+
+impl<M> Broken<M> {
+    /// `model` behind `breakers`.
+    pub fn new(model: M, breakers: Arc<Breakers>) -> Self {
+        Self { model, breakers }
+    }
+
+    fn enter(&self, tenant: &Tenant, link: &ModelLink) -> Result<Call, ModelError> {
+        self.breakers.enter(tenant, &format!("{}/{}", link.provider, link.model)).map_err(|wait| {
+            let message =
+                format!("the model failed or asked for a pause, and is left alone for {} s", wait.as_secs().max(1));
+            ModelError::new(ModelErrorKind::Down, message).after(wait)
+        })
+    }
+}
+
+/// What a failure says of the other side.
+fn sign(error: &ModelError) -> Sign {
+    let wish = error.retry_after();
+    match error.kind() {
+        ModelErrorKind::Throttled => wish.map_or(Sign::Down(Duration::ZERO), Sign::Asks),
+        ModelErrorKind::Overloaded | ModelErrorKind::Down => Sign::Down(wish.unwrap_or_default()),
+        ModelErrorKind::Refused
+        | ModelErrorKind::TooLong
+        | ModelErrorKind::BadOutput
+        | ModelErrorKind::Unauthorised
+        | ModelErrorKind::Invalid => Sign::Up,
+        ModelErrorKind::OverBudget => Sign::None,
+    }
+}
+
+#[async_trait]
+impl<M: ChatModel> ChatModel for Broken<M> {
+    async fn chat(&self, tenant: &Tenant, link: &ModelLink, prompt: &Prompt) -> Result<Answer, ModelError> {
+        let call = self.enter(tenant, link)?;
+        let outcome = self.model.chat(tenant, link, prompt).await;
+        call.ended(outcome.as_ref().map_or_else(sign, |_| Sign::Up));
+        outcome
+    }
+
+    async fn stream(&self, tenant: &Tenant, link: &ModelLink, prompt: &Prompt) -> Result<AnswerStream, ModelError> {
+        let call = self.enter(tenant, link)?;
+        let inner = match self.model.stream(tenant, link, prompt).await {
+            Ok(inner) => inner,
+            Err(error) => {
+                call.ended(sign(&error));
+                return Err(error);
+            }
+        };
+        // The call lasts as long as the stream; one that is dropped says nothing, unless it was very slow.
+        let pieces = stream::unfold((inner, Some(call)), |(mut inner, mut call)| async move {
+            let piece = inner.next().await?;
+            let ended = match &piece {
+                Ok(StreamEvent::End { .. }) => Some(Sign::Up),
+                Ok(StreamEvent::Text(_) | StreamEvent::ToolUse(_)) => None,
+                Err(error) => Some(sign(error)),
+            };
+            if let Some(ended) = ended
+                && let Some(call) = call.take()
+            {
+                call.ended(ended);
+            }
+            Some((piece, (inner, call)))
+        });
+        Ok(Box::pin(pieces))
+    }
+}

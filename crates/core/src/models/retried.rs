@@ -1,0 +1,88 @@
+//! Asking the same model again when its failure may pass.
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+
+use super::{Answer, AnswerStream, ModelError, Prompt};
+use crate::{
+    limits,
+    ports::{ChatModel, Clock, Ids},
+    tenants::{ModelLink, Tenant},
+};
+
+/// Asks up to [`limits::MODEL_TRIES`] times while the failure is a passing one ([`super::ModelErrorKind::is_passing`]), with waits
+/// that double and are spread by chance. It waits as long as the provider asks for, unless that is longer than
+/// [`limits::MODEL_RETRY_AFTER`], and does not begin anew after [`limits::MODEL_TRIES_TIME`]: another model answers sooner. A stream
+/// that has begun is never begun again, because its words are out.
+pub struct Retried<M> {
+    model: M,
+    clock: Arc<dyn Clock>,
+    ids: Arc<dyn Ids>,
+}
+
+/// The tries of one call.
+struct Tries<'a> {
+    clock: &'a dyn Clock,
+    ids: &'a dyn Ids,
+    began: Duration,
+    made: u32,
+}
+
+impl<M> Retried<M> {
+    /// Several tries of `model`.
+    pub fn new(model: M, clock: Arc<dyn Clock>, ids: Arc<dyn Ids>) -> Self {
+        Self { model, clock, ids }
+    }
+
+    fn tries(&self) -> Tries<'_> {
+        Tries { clock: self.clock.as_ref(), ids: self.ids.as_ref(), began: self.clock.monotonic(), made: 0 }
+    }
+}
+
+impl Tries<'_> {
+    /// Waits for the next try, or gives the failure back when there is none.
+    async fn again(&mut self, failure: ModelError) -> Result<(), ModelError> {
+        self.made += 1;
+        let wish = failure.retry_after().unwrap_or_default();
+        let took = self.clock.monotonic().saturating_sub(self.began);
+        let gives_up = !failure.kind().is_passing()
+            || self.made >= limits::MODEL_TRIES
+            || wish > limits::MODEL_RETRY_AFTER
+            || took >= limits::MODEL_TRIES_TIME;
+        if gives_up {
+            return Err(failure);
+        }
+        let mut random = [0; 4];
+        self.ids.fill(&mut random);
+        let part = f64::from(u32::from_le_bytes(random)) / f64::from(u32::MAX);
+        let full = limits::MODEL_BACK_OFF.saturating_mul(1 << (self.made - 1).min(16));
+        let back_off = full.mul_f64(0.5 + part / 2.0);
+        // On top of a wish, so that those that were told the same time do not come back together.
+        self.clock.sleep(wish + back_off).await;
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl<M: ChatModel> ChatModel for Retried<M> {
+    async fn chat(&self, tenant: &Tenant, link: &ModelLink, prompt: &Prompt) -> Result<Answer, ModelError> {
+        let mut tries = self.tries();
+        loop {
+            match self.model.chat(tenant, link, prompt).await {
+                Ok(answer) => return Ok(answer),
+                Err(failure) => tries.again(failure).await?,
+            }
+        }
+    }
+
+    async fn stream(&self, tenant: &Tenant, link: &ModelLink, prompt: &Prompt) -> Result<AnswerStream, ModelError> {
+        let mut tries = self.tries();
+        loop {
+            match self.model.stream(tenant, link, prompt).await {
+                Ok(stream) => return Ok(stream),
+                Err(failure) => tries.again(failure).await?,
+            }
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! A model that may not take for ever.
+
+use std::{future::Future, pin::pin, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use futures_util::{
+    StreamExt,
+    future::{Either, select},
+    stream,
+};
+
+use super::{Answer, AnswerStream, ModelError, ModelErrorKind, Prompt};
+use crate::{
+    limits,
+    ports::{ChatModel, Clock},
+    tenants::{ModelLink, Tenant},
+};
+
+/// Ends a call that has not answered in its time. A stream has this time for its beginning and for each of its pieces, and
+/// [`limits::MODEL_STREAM_TIME`] as a whole. The call may have to be paid for: the model was at work.
+pub struct TimeLimited<M> {
+    model: M,
+    clock: Arc<dyn Clock>,
+    limit: Duration,
+}
+
+impl<M> TimeLimited<M> {
+    /// `model` with so much time for an answer.
+    pub fn new(model: M, clock: Arc<dyn Clock>, limit: Duration) -> Self {
+        Self { model, clock, limit }
+    }
+}
+
+/// Runs `work` for at most `limit`.
+pub(super) async fn within<T>(
+    clock: &dyn Clock,
+    limit: Duration,
+    work: impl Future<Output = Result<T, ModelError>>,
+) -> Result<T, ModelError> {
+    match select(pin!(work), clock.sleep(limit)).await {
+        Either::Left((outcome, _)) => outcome,
+        Either::Right(_) => {
+            let message = format!("the model gave no answer within {} ms", limit.as_millis());
+            Err(ModelError::new(ModelErrorKind::Down, message).billed())
+        }
+    }
+}
+
+#[async_trait]
+impl<M: ChatModel> ChatModel for TimeLimited<M> {
+    async fn chat(&self, tenant: &Tenant, link: &ModelLink, prompt: &Prompt) -> Result<Answer, ModelError> {
+        within(self.clock.as_ref(), self.limit, self.model.chat(tenant, link, prompt)).await
+    }
+
+    async fn stream(&self, tenant: &Tenant, link: &ModelLink, prompt: &Prompt) -> Result<AnswerStream, ModelError> {
+        let end = self.clock.monotonic() + limits::MODEL_STREAM_TIME;
+        let inner = within(self.clock.as_ref(), self.limit, self.model.stream(tenant, link, prompt)).await?;
+        let (clock, limit) = (self.clock.clone(), self.limit);
+        // After an error there is nothing more: the state is gone.
+        let pieces = stream::unfold(Some(inner), move |inner| {
+            let clock = clock.clone();
+            async move {
+                let mut inner = inner?;
+                let left = end.saturating_sub(clock.monotonic()).min(limit);
+                let next = async { Ok(inner.next().await) };
+                match within(clock.as_ref(), left, next).await {
+                    Ok(piece) => piece.map(|piece| (piece, Some(inner))),
+                    Err(late) => Some((Err(late), None)),
+                }
+            }
+        });
+        Ok(Box::pin(pieces))
+    }
+}
