@@ -1,7 +1,7 @@
 //! The heads that every tenant has: severity, sentiment and spam, learned from sets written for this project.
 
 #[cfg(test)]
-mod sets;
+mod tests;
 
 use std::{
     str::FromStr,
@@ -36,7 +36,7 @@ pub struct Said<T> {
     pub probability: f64,
 }
 
-/// What the sets teach, learned beforehand: see the module `sets`.
+/// What the sets teach, learned beforehand: see the module `tests`.
 static TONE: LazyLock<Tone> = LazyLock::new(|| {
     let whole = |kept: Kept| {
         let vocabulary = Arc::new(Vocabulary::from_record(&kept.vocabulary));
@@ -134,42 +134,4 @@ fn said<T: FromStr>(head: &TextClassifier, reading: &Reading<'_>) -> Vec<Said<T>
 
 fn most<T: Copy>(said: &[Said<T>]) -> Option<Said<T>> {
     said.iter().copied().max_by(|one, other| one.probability.total_cmp(&other.probability))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn tone_is_heard_in_three_languages() {
-        let feels = |text: &str| sentiment(&Reading::new(text)).answer;
-        assert_eq!(feels("This is ridiculous, the third time I call and nobody helps"), Sentiment::Negative);
-        assert_eq!(feels("Vielen Dank, das war super schnell, tolle Hilfe!"), Sentiment::Positive);
-        assert_eq!(feels("¿Cuál es el horario de atención?"), Sentiment::Neutral);
-    }
-
-    #[test]
-    fn severity_follows_text_and_category() {
-        let bad = |text: &str, usual| severity(&Reading::new(text), text, usual).0.answer;
-        assert!(
-            bad("Someone has hacked my account and is transferring money right now", Some(Severity::Medium))
-                >= Severity::High
-        );
-        assert_eq!(bad("quick question, no rush: where can I see my invoice?", Some(Severity::Low)), Severity::Low);
-    }
-
-    #[test]
-    fn danger_is_seen_at_a_glance() {
-        assert!(speaks_of_danger("Someone has hacked my account and is transferring money right now"));
-        assert!(!speaks_of_danger("quick question, no rush: where can I see my invoice?"));
-    }
-
-    #[test]
-    fn spam_is_told_from_help() {
-        assert!(
-            spam(&Reading::new("Boost your website ranking! We offer cheap backlinks and SEO, reply for price list"))
-                > 0.5
-        );
-        assert!(spam(&Reading::new("My router has no internet since this morning, please help")) < 0.5);
-    }
 }

@@ -1,20 +1,13 @@
 //! What the heads learn from: sets written for this project. `data/tone.model` is what they teach, and is written by
-//! `SWITCHBOARD_TEST_UPDATE=1 cargo test -p switchboard-knowledge sets`.
+//! `SWITCHBOARD_TEST_UPDATE=1 cargo test -p switchboard-knowledge tone`.
 
-use std::{fs, path::Path, sync::Arc};
-
-use serde::Deserialize;
-use switchboard_core::tickets::{Sentiment, Severity};
+use std::{fs, path::Path};
 
 use super::{
-    super::{
-        artifact,
-        corpus::{Corpus, LearnOptions},
-        model::{Reading, Record},
-    },
-    Kept, SPAM,
+    super::corpus::{Corpus, LearnOptions},
+    *,
 };
-use crate::text::{Features, Vocabulary};
+use crate::text::Features;
 
 /// Features that the heads know: with all 60,000 that two texts have they are no better and half as large again, with 20,000 severity
 /// is right for three in a hundred less.
@@ -75,4 +68,36 @@ fn the_heads_are_what_the_sets_teach() {
     }
     let kept = fs::read(&file).unwrap();
     assert!(kept == taught, "the sets or the learning have changed: SWITCHBOARD_TEST_UPDATE=1 writes the heads anew");
+}
+
+#[test]
+fn tone_is_heard_in_three_languages() {
+    let feels = |text: &str| sentiment(&Reading::new(text)).answer;
+    assert_eq!(feels("This is ridiculous, the third time I call and nobody helps"), Sentiment::Negative);
+    assert_eq!(feels("Vielen Dank, das war super schnell, tolle Hilfe!"), Sentiment::Positive);
+    assert_eq!(feels("¿Cuál es el horario de atención?"), Sentiment::Neutral);
+}
+
+#[test]
+fn severity_follows_text_and_category() {
+    let bad = |text: &str, usual| severity(&Reading::new(text), text, usual).0.answer;
+    assert!(
+        bad("Someone has hacked my account and is transferring money right now", Some(Severity::Medium))
+            >= Severity::High
+    );
+    assert_eq!(bad("quick question, no rush: where can I see my invoice?", Some(Severity::Low)), Severity::Low);
+}
+
+#[test]
+fn danger_is_seen_at_a_glance() {
+    assert!(speaks_of_danger("Someone has hacked my account and is transferring money right now"));
+    assert!(!speaks_of_danger("quick question, no rush: where can I see my invoice?"));
+}
+
+#[test]
+fn spam_is_told_from_help() {
+    assert!(
+        spam(&Reading::new("Boost your website ranking! We offer cheap backlinks and SEO, reply for price list")) > 0.5
+    );
+    assert!(spam(&Reading::new("My router has no internet since this morning, please help")) < 0.5);
 }
