@@ -210,6 +210,6 @@ pub const MODEL_CACHE_BYTES: u64 = 16 << 20;
 /// How long an answer is given again.
 pub const MODEL_CACHE_TIME: Duration = Duration::from_secs(3600);
 /// Days for which a tenant's spend is kept.
-pub const USAGE_DAYS: u64 = 400;
+pub const USAGE_DAYS: u32 = 400;
 /// The highest budget in US dollars: one more digit is a slip.
 pub const BUDGET_USD: f64 = 1_000_000.0;

@@ -4,7 +4,10 @@ use rusqlite::{Connection, params};
 use switchboard_core::{error::Result, limits, time::Timestamp};
 use ulid::Ulid;
 
-use crate::{db::explain, store::SqliteStore};
+use crate::{
+    db::explain,
+    store::{SqliteStore, usage},
+};
 
 /// Rows that one write removes or queues at most, so that others do not wait long.
 pub(crate) const AT_ONCE: u32 = 500;
@@ -22,7 +25,7 @@ pub struct Swept {
     pub customers: usize,
     /// Dead letters that nobody has looked at in their time.
     pub letters: usize,
-    /// Counts of days that are over.
+    /// Counts of days that are over: of tickets, and of what was spent.
     pub uncounted: usize,
     /// Events queued again, because their ticket was unfinished and nothing was on its way.
     pub queued_again: usize,
@@ -85,12 +88,13 @@ fn queue_again(connection: &Connection, now: Timestamp) -> rusqlite::Result<usiz
 
 /// Yesterday's counts are kept: the clock may go back a little.
 pub(crate) fn uncount(connection: &Connection, now: Timestamp) -> rusqlite::Result<usize> {
-    connection
+    let quotas = connection
         .prepare_cached(
             "DELETE FROM quota_counts WHERE (day, tenant, customer) IN
              (SELECT day, tenant, customer FROM quota_counts WHERE day < ?1 LIMIT ?2)",
         )?
-        .execute(params![now.day() - 1, AT_ONCE])
+        .execute(params![now.day() - 1, AT_ONCE])?;
+    Ok(quotas + usage::forget(connection, now, AT_ONCE)?)
 }
 
 /// The smallest id that an event of that time can have: ids are ULIDs and sort by time.

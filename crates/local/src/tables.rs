@@ -145,7 +145,7 @@ const fn called(field: &'static str, column: Column) -> Column {
 
 /// All of them, in the order in which an import needs them and a wipe removes them: what makes work goes first.
 pub(crate) const TABLES: &[Table] =
-    &[JOBS, DEAD_LETTERS, TICKETS, EVENTS, EFFECTS, EXAMPLES, CUSTOMERS, QUOTA_COUNTS, API_KEYS];
+    &[JOBS, DEAD_LETTERS, TICKETS, EVENTS, EFFECTS, EXAMPLES, CUSTOMERS, QUOTA_COUNTS, MODEL_USAGE, API_KEYS];
 
 /// Tables without data of tenants.
 #[cfg(test)]
@@ -165,6 +165,17 @@ const JOBS: Table = Table {
 const QUOTA_COUNTS: Table = Table {
     name: "quota_counts",
     kind: "quota_count",
+    order: "customer",
+    identity: "customer",
+    goes_with_ticket: false,
+    exported: None,
+    children: &[],
+};
+
+/// Not exported: it says what this server has spent of its tenant's budget.
+const MODEL_USAGE: Table = Table {
+    name: "model_usage",
+    kind: "model_usage",
     order: "customer",
     identity: "customer",
     goes_with_ticket: false,

@@ -12,6 +12,7 @@ pub mod crash;
 pub mod doubles;
 pub mod fuzz;
 pub mod memory_audit;
+pub mod memory_usage;
 pub mod sample;
 pub mod sim;
 pub mod test_app;

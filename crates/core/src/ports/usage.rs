@@ -8,6 +8,9 @@ use crate::{
     time::Timestamp,
 };
 
+/// The most that is counted, nine thousand million dollars: databases have signed numbers.
+const MOST: NanoUsd = NanoUsd(i64::MAX as u64);
+
 /// What tenants spend on models, counted by the month and the day of UTC, and for each customer by the day.
 ///
 /// Money is reserved before a call, as much as it can cost at most, and settled by what it came to. What is reserved counts
@@ -168,7 +171,8 @@ impl Ceilings {
 
     /// Whether the count `ceiling` has room for `amount` beside what is `spent`.
     pub fn has_room(&self, ceiling: Ceiling, spent: NanoUsd, amount: NanoUsd) -> bool {
-        self.of(ceiling).is_none_or(|most| spent.0.checked_add(amount.0).is_some_and(|sum| sum <= most.0))
+        let most = self.of(ceiling).unwrap_or(MOST).min(MOST);
+        spent.0.checked_add(amount.0).is_some_and(|sum| sum <= most.0)
     }
 }
 

@@ -16,6 +16,7 @@ pub const STEPS: &[&str] = &[
     include_str!("0005_access.sql"),
     include_str!("0006_retention.sql"),
     include_str!("0007_retry_waits.sql"),
+    include_str!("0008_usage.sql"),
 ];
 
 /// Brings the file to the newest version, each step in its own transaction, so that a kill in between leaves a whole

@@ -7,6 +7,7 @@ mod review;
 mod review_queue;
 pub(crate) mod rows;
 mod settle;
+pub(crate) mod usage;
 
 use std::{
     path::Path,
@@ -44,7 +45,7 @@ use crate::{
 pub(crate) type KeyCache = Cache<KeyId, (Duration, Option<KeyRecord>)>;
 
 /// One SQLite file behind the ports `TicketStore`, `EventQueue`, `EffectLedger`, `ExampleStore`, `KeyStore`, `CustomerStore`,
-/// `AuditLog` and `OperatorStore`.
+/// `AuditLog`, `OperatorStore` and `UsageLedger`.
 pub struct SqliteStore {
     pub(crate) db: Database,
     pub(crate) clock: Arc<dyn Clock>,

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use switchboard_core::{
     access::Pepper,
     ids::{DecisionId, SecretName, TicketId},
-    ports::{self, Clock, CustomerStore, Desk, ExampleStore, ModelStore, TenantSource},
+    ports::{self, Clock, CustomerStore, Desk, ExampleStore, ModelStore, TenantSource, UsageLedger},
     tenants::Tenant,
 };
 use switchboard_local::{
@@ -98,6 +98,11 @@ async fn audit_log() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn customer_store() {
     contracts::customer_store(async || fresh(|store, _| store as Arc<dyn CustomerStore>).await).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn usage_ledger() {
+    contracts::usage_ledger(async || fresh(|store, _| store as Arc<dyn UsageLedger>).await).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -24,6 +24,7 @@ pub mod secrets;
 pub mod service_status;
 pub mod tenant_source;
 pub mod ticket_store;
+pub mod usage_ledger;
 
 use std::{
     any::Any,
@@ -57,6 +58,7 @@ pub use secrets::secrets;
 pub use service_status::service_status;
 pub use tenant_source::tenant_source;
 pub use ticket_store::ticket_store;
+pub use usage_ledger::usage_ledger;
 
 /// Real time after which a check counts as hanging: generous, for slow disks and busy machines.
 const CHECK_TIME: Duration = Duration::from_secs(120);
