@@ -1,4 +1,4 @@
-//! Other people's systems over HTTP: ticketing systems, customer sources, service status.
+//! Other people's systems over HTTP: ticketing systems, customer sources, service status, language models.
 //!
 //! Every call goes through the one client in [`outbound`], which keeps it away from the operator's own network. This crate
 //! deliberately knows no storage and no HTTP server, and it decides nothing: it asks, checks the answer and tells the
@@ -10,6 +10,7 @@ pub mod breaker_desk;
 pub mod customers;
 pub mod download;
 pub mod issuer;
+pub mod openai;
 pub mod outbound;
 mod retry_after;
 mod secret;
@@ -21,12 +22,13 @@ use std::sync::Arc;
 
 use switchboard_core::{
     by_tenant::Connectors,
-    ports::{Clock, Secrets},
+    ports::{ChatModel, Clock, Secrets},
 };
 
 pub use breaker_desk::BreakerDesk;
 pub use customers::HttpCustomers;
 pub use issuer::HttpIssuer;
+pub use openai::OpenAiModels;
 pub use outbound::{Outbound, OutboundPolicy};
 pub use status::HttpStatus;
 pub use webhook::WebhookDesk;
@@ -43,4 +45,10 @@ pub fn connectors(outbound: &Arc<Outbound>, secrets: &Arc<dyn Secrets>, clock: &
         )),
         zendesk: Arc::new(BreakerDesk::new(ZendeskDesk::new(outbound.clone(), secrets.clone()), clock.clone())),
     }
+}
+
+/// The language models of all tenants, by the providers of their configurations, over the same client. One call asks once:
+/// what makes a call safe to make stands around it ([`switchboard_core::models`]).
+pub fn models(outbound: &Arc<Outbound>, secrets: &Arc<dyn Secrets>) -> Arc<dyn ChatModel> {
+    Arc::new(OpenAiModels::new(outbound.clone(), secrets.clone()))
 }

@@ -12,6 +12,7 @@ mod answer;
 mod clients;
 mod guard;
 mod policy;
+mod streamed;
 
 use std::time::Duration;
 
@@ -33,6 +34,7 @@ pub use answer::Answer;
 pub(crate) use answer::tests::answer_of;
 pub(crate) use clients::for_download;
 pub use policy::OutboundPolicy;
+pub use streamed::{Opened, StreamLimits, Streamed};
 
 use crate::retry_after::retry_after;
 use guard::{GuardedResolver, SystemLookup, trouble};
@@ -92,8 +94,41 @@ impl Outbound {
         outcome.map_err(|error| if only_reads { error.not_applied() } else { error })
     }
 
+    /// Makes the call and gives the answer piece by piece when it is a success, and whole when it is not. [`Request::time`]
+    /// bounds all of it, as in [`Outbound::send`]; `reads_body` says nothing here.
+    ///
+    /// Errors: those of [`Outbound::send`], and `Timeout` when the answer does not begin within [`StreamLimits::idle`].
+    pub async fn open(&self, request: Request<'_>, limits: StreamLimits) -> Result<Opened> {
+        let who = request.who.to_owned();
+        let begun = tokio::time::timeout(limits.idle, self.call(request)).await;
+        let (answer, response, host) = begun.map_err(|_| streamed::too_late(&who))??;
+        if (200..300).contains(&answer.status) {
+            return Ok(Opened::Streamed(Streamed::new(response, who, host, limits)));
+        }
+        let body = tokio::time::timeout(limits.idle, read(response, &who, &host)).await;
+        // The status of a failure says enough.
+        let body = body.ok().and_then(Result::ok).unwrap_or_default();
+        Ok(Opened::Failed(Answer { body: Untrusted::new(body), ..answer }))
+    }
+
     async fn exchange(&self, request: Request<'_>) -> Result<Answer> {
-        let Request { method, url, who, credential, headers, body, reads_body, time } = request;
+        let reads_body = request.reads_body;
+        let (answer, response, host) = self.call(request).await?;
+        let is_success = response.status().is_success();
+        if is_success && !reads_body {
+            return Ok(answer);
+        }
+        match read(response, &answer.who, &host).await {
+            Ok(body) => Ok(Answer { body: Untrusted::new(body), ..answer }),
+            // The status of a failure says enough.
+            Err(_) if !is_success => Ok(answer),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The answer up to its body, the body, and the host that it comes from.
+    async fn call(&self, request: Request<'_>) -> Result<(Answer, Response, String)> {
+        let Request { method, url, who, credential, headers, body, reads_body: _, time } = request;
         let client = self.client_for(&url, who)?;
         let host = url.host_str().unwrap_or_default().to_owned();
         let only_reads = method.is_safe();
@@ -120,15 +155,7 @@ impl Outbound {
             credential: credential.cloned(),
             only_reads,
         };
-        if status.is_success() && !reads_body {
-            return Ok(answer);
-        }
-        match read(response, who, &host).await {
-            Ok(body) => Ok(Answer { body: Untrusted::new(body), ..answer }),
-            // The status of a failure says enough.
-            Err(_) if !status.is_success() => Ok(answer),
-            Err(error) => Err(error),
-        }
+        Ok((answer, response, host))
     }
 
     fn client_for(&self, url: &Url, who: &str) -> Result<&Client> {

@@ -213,3 +213,14 @@ pub const MODEL_CACHE_TIME: Duration = Duration::from_secs(3600);
 pub const USAGE_DAYS: u32 = 400;
 /// The highest budget in US dollars: one more digit is a slip.
 pub const BUDGET_USD: f64 = 1_000_000.0;
+/// Time for one call of a model, its answer included.
+pub const MODEL_TIME: Duration = Duration::from_secs(120);
+/// The longest wait for the first or the next piece of a model's answer that comes as it is written: a large model may be
+/// loaded first, or think.
+pub const MODEL_IDLE: Duration = Duration::from_secs(60);
+/// Bytes of an answer that comes as it is written: some 250 for a token, for the longest answers that models give.
+pub const MODEL_STREAM_BYTES: usize = 8 * 1024 * 1024;
+/// Bytes of one event of such an answer: some servers send the whole input of a tool in one.
+pub const MODEL_EVENT_BYTES: usize = 1024 * 1024;
+/// Tools that a model asks for in one answer.
+pub const MODEL_TOOL_USES: usize = 32;

@@ -60,6 +60,11 @@ impl Untrusted<String> {
         Self(self.0.chars().take(chars).collect())
     }
 
+    /// Appends what comes next of the same text; the result is as untrusted as its parts.
+    pub fn push(&mut self, more: &Self) {
+        self.0.push_str(&more.0);
+    }
+
     /// Joins two texts with a blank line; the result is as untrusted as its parts.
     pub fn join(&self, other: &Self) -> Self {
         let mut joined = String::with_capacity(self.0.len() + other.0.len() + 2);

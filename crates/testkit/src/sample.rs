@@ -166,6 +166,7 @@ pub fn decision(ticket: &Ticket, ids: &dyn Ids) -> Decision {
         }],
         decided_by: DecidedBy::Local,
         model: "sample-1".to_owned(),
+        prompt: None,
         processing_time_ms: 3.25,
         tool_calls: vec![ToolCall {
             name: ToolName::ClassifyIssue,

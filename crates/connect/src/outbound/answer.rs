@@ -62,6 +62,16 @@ impl Answer {
         })
     }
 
+    /// The body as it came, empty where it was not read.
+    pub fn body(&self) -> &Untrusted<Vec<u8>> {
+        &self.body
+    }
+
+    /// The secret that the call went with.
+    pub fn credential(&self) -> Option<&SecretName> {
+        self.credential.as_ref()
+    }
+
     /// The body as it came.
     pub fn into_body(self) -> Untrusted<Vec<u8>> {
         self.body

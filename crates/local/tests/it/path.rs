@@ -20,7 +20,7 @@ use switchboard_core::{
     json::parse,
     limits,
     ports::{
-        Clock, CustomerStore, Desk, DeskReceipt, DeskUpdate, EffectState, EventFilter, EventQueue, Repeats,
+        Clock, CustomerStore, Desk, DeskReceipt, DeskUpdate, EffectState, EventFilter, EventQueue, Ids, Repeats,
         TenantScope, TenantSource,
     },
     tenants::Tenant,
@@ -34,6 +34,7 @@ use switchboard_knowledge::LocalClassifier;
 use switchboard_local::{FileStatus, FolderModels, SqliteStore};
 use switchboard_testkit::{
     sample,
+    scripted_model::no_models,
     test_app::TestApp,
     world::{FixedClock, SeededIds},
 };
@@ -123,6 +124,8 @@ impl Bench {
             asked: 0.into(),
         });
         let classifier = Arc::new(LocalClassifier::new(1));
+        let ids = Arc::new(SeededIds::new(7));
+        let shared: Arc<dyn Clock> = clock.clone();
         let app = App {
             tenants: Arc::new(OneTenant(tenant)),
             tickets: store.clone(),
@@ -139,13 +142,14 @@ impl Bench {
             }),
             classifier: classifier.clone(),
             learner: classifier,
+            gateway: no_models(&shared, &(ids.clone() as Arc<dyn Ids>)),
             models: Arc::new(FolderModels::new(folder.path().join("models"))),
             desk: desk.clone(),
             examples: store.clone(),
             keys: store.clone(),
             audit: store.clone(),
             clock: clock.clone(),
-            ids: Arc::new(SeededIds::new(7)),
+            ids,
             retry_delays: RETRY_DELAYS.into(),
             backlog: BacklogLimits::default(),
             on_their_way: OnTheirWay::new(clock.as_ref()),

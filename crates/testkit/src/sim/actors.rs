@@ -14,7 +14,7 @@ use switchboard_core::{
     jobs,
     json::parse,
     limits,
-    ports::{Clock, EffectFilter, EffectState, EventFilter, Resolution, TenantScope},
+    ports::{Clock, EffectFilter, EffectState, EventFilter, Ids, Resolution, TenantScope},
     tickets::{
         accept::accept,
         review::{ReviewDraft, Reviewer, review},
@@ -30,7 +30,7 @@ use super::{
     store::SimStore,
     world::{World, settled},
 };
-use crate::{memory_audit::MemoryAudit, sample, world::SeededIds};
+use crate::{memory_audit::MemoryAudit, sample, scripted_model::no_models, world::SeededIds};
 
 /// A ticket as the world knows it.
 #[derive(Clone, Debug)]
@@ -126,6 +126,7 @@ impl Story {
             status: sources,
             classifier: Arc::new(SimClassifier(self.world.clone())),
             learner: away.clone(),
+            gateway: no_models(&(self.world.clock.clone() as Arc<dyn Clock>), &(self.ids.clone() as Arc<dyn Ids>)),
             models: away.clone(),
             desk: Arc::new(self.desk.clone()),
             examples: store.inner.examples.clone(),

@@ -37,7 +37,9 @@ use switchboard_core::{
     error::{Error, ErrorKind, Result},
     ids::{CustomerId, TenantId},
     jobs,
-    ports::{Customer, CustomerDirectory, Desk, DeskReceipt, DeskUpdate, Ids, KeyStore, TenantScope, TenantSource},
+    ports::{
+        Clock, Customer, CustomerDirectory, Desk, DeskReceipt, DeskUpdate, Ids, KeyStore, TenantScope, TenantSource,
+    },
     tenants::Tenant,
     time::Timestamp,
 };
@@ -46,6 +48,7 @@ use switchboard_knowledge::LocalClassifier;
 use switchboard_local::{FileStatus, FolderModels, Role, SqliteStore};
 use switchboard_testkit::{
     sample,
+    scripted_model::no_models,
     world::{FixedClock, MapSecrets, SeededIds},
 };
 use tempfile::TempDir;
@@ -198,6 +201,7 @@ impl World {
             status: Arc::new(StatusByTenant { file: file.clone(), http: file }),
             classifier: classifier.clone(),
             learner: classifier,
+            gateway: no_models(&(shared_clock.clone() as Arc<dyn Clock>), &(ids.clone() as Arc<dyn Ids>)),
             models: Arc::new(FolderModels::new(folder.path().join("models"))),
             desk: Arc::new(PlainDesk),
             examples: store.clone(),
