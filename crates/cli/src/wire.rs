@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use switchboard_connect::{HttpIssuer, Outbound, OutboundPolicy, connectors, models};
+use switchboard_connect::{HttpIssuer, Outbound, OutboundPolicy, connectors};
 use switchboard_core::{
     access::{Pepper, audit::NewAuditEntry, oidc::Oidc},
     app::{App, RETRY_DELAYS},
@@ -124,12 +124,7 @@ pub(crate) async fn wire(data: &DataFolder, settings: &Settings, role: Role) -> 
         }),
         classifier: classifier.clone(),
         learner: classifier.clone(),
-        gateway: Arc::new(Gateway::new(
-            models(&outbound, &secrets),
-            store.clone(),
-            Arc::clone(&clock),
-            Arc::clone(&ids),
-        )),
+        gateway: Arc::new(Gateway::new(connectors.models, store.clone(), Arc::clone(&clock), Arc::clone(&ids))),
         models: elsewhere.models.unwrap_or_else(|| Arc::new(FolderModels::new(data.models().join("tenants")))),
         desk: Arc::new(DeskByTenant {
             folder: Arc::new(FolderDesk::new(tenants_folder)),

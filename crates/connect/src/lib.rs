@@ -22,7 +22,7 @@ use std::sync::Arc;
 
 use switchboard_core::{
     by_tenant::Connectors,
-    ports::{ChatModel, Clock, Secrets},
+    ports::{Clock, Secrets},
 };
 
 pub use breaker_desk::BreakerDesk;
@@ -37,6 +37,7 @@ pub use zendesk::ZendeskDesk;
 /// All connectors over one client, each tenant's desk behind a breaker of its own.
 pub fn connectors(outbound: &Arc<Outbound>, secrets: &Arc<dyn Secrets>, clock: &Arc<dyn Clock>) -> Connectors {
     Connectors {
+        models: Arc::new(OpenAiModels::new(outbound.clone(), secrets.clone())),
         customers: Arc::new(HttpCustomers::new(outbound.clone(), secrets.clone(), clock.clone())),
         status: Arc::new(HttpStatus::new(outbound.clone(), secrets.clone(), clock.clone())),
         webhook: Arc::new(BreakerDesk::new(
@@ -45,10 +46,4 @@ pub fn connectors(outbound: &Arc<Outbound>, secrets: &Arc<dyn Secrets>, clock: &
         )),
         zendesk: Arc::new(BreakerDesk::new(ZendeskDesk::new(outbound.clone(), secrets.clone()), clock.clone())),
     }
-}
-
-/// The language models of all tenants, by the providers of their configurations, over the same client. One call asks once:
-/// what makes a call safe to make stands around it ([`switchboard_core::models`]).
-pub fn models(outbound: &Arc<Outbound>, secrets: &Arc<dyn Secrets>) -> Arc<dyn ChatModel> {
-    Arc::new(OpenAiModels::new(outbound.clone(), secrets.clone()))
 }

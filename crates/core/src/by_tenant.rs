@@ -8,8 +8,8 @@ use crate::{
     error::Result,
     ids::{CustomerId, ServiceId},
     ports::{
-        Clock, Customer, CustomerDirectory, CustomerStore, Desk, DeskReceipt, DeskUpdate, Repeats, ServiceStatus,
-        StatusReport, StoredCustomer, TenantScope,
+        ChatModel, Clock, Customer, CustomerDirectory, CustomerStore, Desk, DeskReceipt, DeskUpdate, Repeats,
+        ServiceStatus, StatusReport, StoredCustomer, TenantScope,
     },
     tenants::{CustomersConfig, DeskConfig, ServiceStatusConfig, Tenant},
     time::Timestamp,
@@ -17,6 +17,8 @@ use crate::{
 
 /// The adapters of other people's systems, which are the same wherever this runs.
 pub struct Connectors {
+    /// Language models.
+    pub models: Arc<dyn ChatModel>,
     /// Customers by HTTP.
     pub customers: Arc<dyn CustomerDirectory>,
     /// Service status by HTTP.

@@ -11,6 +11,7 @@ pub mod contracts;
 pub mod crash;
 pub mod doubles;
 pub mod fuzz;
+pub mod gateways;
 pub mod memory_audit;
 pub mod memory_usage;
 pub mod sample;

@@ -33,8 +33,8 @@ use switchboard_core::{
 use switchboard_knowledge::LocalClassifier;
 use switchboard_local::{FileStatus, FolderModels, SqliteStore};
 use switchboard_testkit::{
+    gateways::no_models,
     sample,
-    scripted_model::no_models,
     test_app::TestApp,
     world::{FixedClock, SeededIds},
 };

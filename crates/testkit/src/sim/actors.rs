@@ -30,7 +30,7 @@ use super::{
     store::SimStore,
     world::{World, settled},
 };
-use crate::{memory_audit::MemoryAudit, sample, scripted_model::no_models, world::SeededIds};
+use crate::{gateways::no_models, memory_audit::MemoryAudit, sample, world::SeededIds};
 
 /// A ticket as the world knows it.
 #[derive(Clone, Debug)]

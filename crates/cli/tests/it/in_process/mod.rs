@@ -47,8 +47,8 @@ use switchboard_http::{HttpState, Limits, Service, SignIn, TrustedProxies, route
 use switchboard_knowledge::LocalClassifier;
 use switchboard_local::{FileStatus, FolderModels, Role, SqliteStore};
 use switchboard_testkit::{
+    gateways::no_models,
     sample,
-    scripted_model::no_models,
     world::{FixedClock, MapSecrets, SeededIds},
 };
 use tempfile::TempDir;
