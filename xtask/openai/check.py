@@ -180,7 +180,7 @@ def faults(double):
     fails(openai.APITimeoutError, lambda: impatient.chat.completions.create(model="small", messages=HI))
     for ask in [double.chat, double.stream]:
         double.will("cut", text="one two three")
-        fails(Exception, ask)
+        fails(openai.APIConnectionError, ask)
     double.will("endless")
     endless = double.chat(stream=True)
     assert len([next(endless) for _ in range(1000)]) == 1000

@@ -1,7 +1,9 @@
 //! The contract of [`ChatModel`]: what a model says comes back as it is, plain and as it is written, and each failure is of
 //! the kind that the wrappers branch on, says whether it may have to be paid for, and quotes nobody.
 
-use std::{error::Error as _, sync::Arc};
+mod failures;
+
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use futures_util::{StreamExt, future::join_all};
@@ -21,6 +23,7 @@ use super::{
     run_checks,
 };
 use crate::sample::parsed;
+use failures::expect_failure;
 
 /// Calls at the same time.
 const AT_ONCE: usize = 8;
@@ -136,14 +139,14 @@ pub async fn chat_model<P: Provided + 'static>(make: impl AsyncFn() -> P) {
             tools_are_asked_for_as_the_model_wrote_it,
             an_answer_that_does_not_fit_its_schema_comes_back,
             the_limit_of_tokens_is_told_from_the_end,
-            a_refusal_is_one,
-            each_failure_has_its_kind,
-            an_answer_that_makes_no_sense_is_bad_output,
-            an_answer_that_breaks_off_is_down,
-            silence_is_down,
-            an_endless_answer_is_given_up,
+            failures::a_refusal_is_one,
+            failures::each_failure_has_its_kind,
+            failures::an_answer_that_makes_no_sense_is_bad_output,
+            failures::an_answer_that_breaks_off_is_down,
+            failures::silence_is_down,
+            failures::an_endless_answer_is_given_up,
             a_slow_first_token_is_waited_for,
-            nobody_there_is_down,
+            failures::nobody_there_is_down,
             a_stream_that_is_dropped_hurts_nobody,
             an_unknown_provider_is_invalid,
             many_may_ask_at_once,
@@ -228,37 +231,6 @@ async fn both(test: &dyn Provided, turn: Turn, prompt: &Prompt) -> [Answer; 2] {
     expect_eq("stop, streamed and plain", stream.stop, plain.stop);
     expect_eq("model, streamed and plain", &stream.model, &plain.model);
     [plain, stream]
-}
-
-/// Checks kind and price of a failure, and that it quotes nobody: neither in words nor in its causes nor for debugging.
-fn expect_failure<T>(
-    test: &dyn Provided,
-    what: &str,
-    result: Result<T, ModelError>,
-    kind: ModelErrorKind,
-) -> ModelError {
-    let Err(error) = result else { panic!("{what}\n  expected: the error {kind:?}\n  seen:     success") };
-    let mut told = format!("{error} {error:?}");
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        told = format!("{told} {inner} {inner:?}");
-        cause = inner.source();
-    }
-    expect_eq(&format!("{what}: {error}"), error.kind(), kind);
-    for forbidden in test.secrets().iter().map(String::as_str).chain([MARK, "My line"]) {
-        expect(&format!("{what}: no `{forbidden}` in the error"), !told.contains(forbidden), &told);
-    }
-    error
-}
-
-/// A failure before anything was written: both ways of asking give it as the answer of the call.
-async fn fails(test: &dyn Provided, turn: Turn, kind: ModelErrorKind) -> [ModelError; 2] {
-    let what = format!("{turn:?}");
-    test.does(turn.clone()).await;
-    let plain = expect_failure(test, &what, chat(test, &prompt()).await, kind);
-    test.does(turn).await;
-    let begun = test.model().stream(test.tenant(), test.link(), &prompt()).await;
-    [plain, expect_failure(test, &format!("{what}, streamed"), begun, kind)]
 }
 
 async fn a_prompt_reaches_the_model_whole(test: Shared) {
@@ -398,87 +370,10 @@ async fn the_limit_of_tokens_is_told_from_the_end(test: Shared) {
     }
 }
 
-async fn a_refusal_is_one(test: Shared) {
-    fails(&*test, Turn::Refuses, ModelErrorKind::Refused).await;
-    test.does(Turn::Filters).await;
-    expect_failure(&*test, "the filter", chat(&*test, &prompt()).await, ModelErrorKind::Refused);
-    test.does(Turn::Filters).await;
-    // It may stop what has already begun.
-    expect_failure(&*test, "the filter, streamed", streamed(&*test, &prompt()).await, ModelErrorKind::Refused);
-}
-
-async fn each_failure_has_its_kind(test: Shared) {
-    let mut calls = 0;
-    for (turn, kind, wish) in [
-        (Turn::Throttles(None), ModelErrorKind::Throttled, None),
-        (Turn::Throttles(Some(7)), ModelErrorKind::Throttled, Some(7)),
-        (Turn::Overloaded, ModelErrorKind::Overloaded, None),
-        (Turn::Fails, ModelErrorKind::Down, None),
-        (Turn::Unauthorised, ModelErrorKind::Unauthorised, None),
-        (Turn::UnknownModel, ModelErrorKind::Invalid, None),
-        (Turn::TooLong, ModelErrorKind::TooLong, None),
-    ] {
-        for error in fails(&*test, turn.clone(), kind).await {
-            expect_eq(&format!("{turn:?}: the wish"), error.retry_after().map(|wait| wait.as_secs()), wish);
-            expect_eq(&format!("{turn:?}: the price"), error.may_be_billed(), false);
-            calls += 1;
-        }
-        expect_eq(&format!("{turn:?}: one call asks once"), test.heard().len(), calls);
-    }
-    both(&*test, Turn::Says("Back.".to_owned()), &prompt()).await;
-}
-
-async fn an_answer_that_makes_no_sense_is_bad_output(test: Shared) {
-    for error in fails(&*test, Turn::Malformed, ModelErrorKind::BadOutput).await {
-        expect("it may have to be paid for", error.may_be_billed(), &error);
-    }
-}
-
-async fn an_answer_that_breaks_off_is_down(test: Shared) {
-    let cut = Turn::CutAfter("one two three ".to_owned());
-    test.does(cut.clone()).await;
-    let plain = expect_failure(&*test, "a cut", chat(&*test, &prompt()).await, ModelErrorKind::Down);
-    expect("it may have to be paid for", plain.may_be_billed(), &plain);
-    test.does(cut).await;
-    let stream = test.model().stream(test.tenant(), test.link(), &prompt()).await;
-    let (text, end) = collect(stream.unwrap_or_else(|error| panic!("the stream had begun: {error}"))).await;
-    expect_eq("what was written before the cut", text, "one two three ".to_owned());
-    let error = expect_failure(&*test, "a cut stream", end, ModelErrorKind::Down);
-    expect("it may have to be paid for", error.may_be_billed(), &error);
-}
-
-async fn silence_is_down(test: Shared) {
-    let impatient = test.impatient();
-    test.does(Turn::SilentAfter("one two ".to_owned())).await;
-    let seen = impatient.chat(test.tenant(), test.link(), &prompt()).await;
-    let error = expect_failure(&*test, "silence", seen, ModelErrorKind::Down);
-    expect("it may have to be paid for", error.may_be_billed(), &error);
-    test.does(Turn::SilentAfter("one two ".to_owned())).await;
-    let stream = impatient.stream(test.tenant(), test.link(), &prompt()).await;
-    let (text, end) = collect(stream.unwrap_or_else(|error| panic!("the stream had begun: {error}"))).await;
-    expect_eq("what was written before the silence", text, "one two ".to_owned());
-    let error = expect_failure(&*test, "a silent stream", end, ModelErrorKind::Down);
-    expect("it may have to be paid for", error.may_be_billed(), &error);
-}
-
-async fn an_endless_answer_is_given_up(test: Shared) {
-    test.does(Turn::Endless).await;
-    let error = expect_failure(&*test, "no end", chat(&*test, &prompt()).await, ModelErrorKind::BadOutput);
-    expect("it may have to be paid for", error.may_be_billed(), &error);
-    test.does(Turn::Endless).await;
-    let seen = streamed(&*test, &prompt()).await;
-    let error = expect_failure(&*test, "no end, streamed", seen, ModelErrorKind::BadOutput);
-    expect("it may have to be paid for", error.may_be_billed(), &error);
-}
-
 async fn a_slow_first_token_is_waited_for(test: Shared) {
     for answer in both(&*test, Turn::Slow(SLOW_MILLIS, "At last.".to_owned()), &prompt()).await {
         expect_eq("the text", bare(&answer.text), "At last.".to_owned());
     }
-}
-
-async fn nobody_there_is_down(test: Shared) {
-    fails(&*test, Turn::GoesAway, ModelErrorKind::Down).await;
 }
 
 async fn a_stream_that_is_dropped_hurts_nobody(test: Shared) {
