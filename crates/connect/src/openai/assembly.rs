@@ -172,10 +172,8 @@ pub(super) struct Limits<'a> {
 }
 
 impl<'a> Limits<'a> {
-    /// No tokenizer makes more tokens than there are bytes; what the provider's framing adds is left out.
     pub(super) fn new(model: &'a str, prompt: &Prompt) -> Self {
-        let input_tokens = prompt.bytes() as u64;
-        Self { model, most: Usage { input_tokens, cached_tokens: 0, output_tokens: u64::from(prompt.max_tokens) } }
+        Self { model, most: Usage::at_most(prompt) }
     }
 }
 

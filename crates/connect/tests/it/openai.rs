@@ -2,7 +2,7 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use serde_json::{Value, json};
-use switchboard_connect::{OpenAiModels, openai::CallTimes};
+use switchboard_connect::{OpenAiModels, Outbound, OutboundPolicy, openai::CallTimes};
 use switchboard_core::{
     models::{Answer, Message, ModelError, ModelErrorKind, Part, Prompt, StopReason, Usage},
     ports::ChatModel,
@@ -356,7 +356,8 @@ async fn other_servers_ways_are_understood() {
 #[tokio::test]
 async fn what_is_not_counted_costs_the_most_that_it_can() {
     let setup = Setup::new().await;
-    let most = Usage { input_tokens: prompt().bytes() as u64, cached_tokens: 0, output_tokens: 50 };
+    let most = Usage::at_most(&prompt());
+    assert_eq!(most.output_tokens, 50);
     let reply = || Reply::NoUsage { text: "Hi.".to_owned() };
     assert_eq!(setup.ask(reply()).await.unwrap().usage, most);
     setup.double.reply(reply());
@@ -376,8 +377,8 @@ async fn a_stream_that_ends_without_a_reason_has_broken_off() {
 #[tokio::test]
 async fn streams_of_other_servers_are_understood() {
     let raw = RawServer::start().await;
-    let allowed = switchboard_connect::OutboundPolicy { allow_hosts: vec![raw.host()] };
-    let outbound = Arc::new(switchboard_connect::Outbound::new(allowed).unwrap());
+    let allowed = OutboundPolicy { allow_hosts: vec![raw.host()] };
+    let outbound = Arc::new(Outbound::new(allowed).unwrap());
     let model = OpenAiModels::new(outbound, secrets());
     let tenant = tenant(&raw.url());
     let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n";
@@ -425,4 +426,26 @@ async fn streams_of_other_servers_are_understood() {
         };
         assert_eq!(seen, expected, "{what}");
     }
+}
+
+#[tokio::test]
+async fn who_drops_a_stream_ends_the_call() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let host = listener.local_addr().unwrap().to_string();
+    let server = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let event = "data: {\"choices\":[{\"delta\":{\"content\":\"Hi\"}}]}\n\n";
+        let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n";
+        stream.write_all(format!("{head}{event}").as_bytes()).await.unwrap();
+        // The end of the connection, however it is told.
+        while stream.read(&mut [0; 4096]).await.is_ok_and(|read| read > 0) {}
+    });
+    let outbound = Outbound::new(OutboundPolicy { allow_hosts: vec![host.clone()] }).unwrap();
+    let model = OpenAiModels::new(Arc::new(outbound), secrets());
+    let tenant = tenant(&format!("http://{host}/v1"));
+    let stream = model.stream(&tenant, &link("small"), &prompt()).await.ok().unwrap();
+    assert!(!server.is_finished(), "the call goes on while the stream is held");
+    drop(stream);
+    tokio::time::timeout(Duration::from_secs(20), server).await.expect("the call has ended").unwrap();
 }
