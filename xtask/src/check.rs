@@ -8,7 +8,7 @@ use crate::infra::Deployment;
 use crate::process::run;
 use crate::project::Project;
 use crate::steps::{Step, run_all};
-use crate::{claim, contract, infra, package, tidy, tools};
+use crate::{claim, contract, doubles, infra, package, tidy, tools};
 
 // Cheap checks first. All cargo steps take the whole workspace: a build for one package would choose other features
 // for the shared dependencies and compile them again.
@@ -18,6 +18,7 @@ const STEPS: &[Step] = &[
     Step { name: "lint", run: lint },
     Step { name: "test", run: all_tests },
     Step { name: "contract", run: contract::check },
+    Step { name: "doubles", run: doubles::check },
     Step { name: "infra", run: infra::check },
     Step { name: "deny", run: deny },
 ];
@@ -33,7 +34,7 @@ const FAST_STEPS: &[Step] = &[
     Step { name: STEPS[3].name, run: fast_tests },
 ];
 
-/// `cargo xtask test`: everything, as CI runs it. `--fast` leaves out AWS, schemathesis and the check of licences and sources, and
+/// `cargo xtask test`: everything, as CI runs it. `--fast` leaves out AWS, schemathesis, other people's clients and the check of licences and sources, and
 /// tells slow tests to return early.
 pub(crate) fn test(project: &Project, arguments: &[String]) -> Result<()> {
     let steps = match arguments {

@@ -5,7 +5,7 @@ use std::fmt;
 use anyhow::Result;
 
 use crate::project::Project;
-use crate::{check, contract, emulator, fuzz, infra, package, product, tidy, tools};
+use crate::{check, contract, doubles, emulator, fuzz, infra, package, product, tidy, tools};
 
 /// One `cargo xtask` command.
 pub(crate) struct Command {
@@ -46,6 +46,12 @@ pub(crate) const COMMANDS: &[Command] = &[
         arguments: "",
         summary: "try the server against its OpenAPI document (a step of test)",
         run: contract::contract,
+    },
+    Command {
+        name: "doubles",
+        arguments: "",
+        summary: "try the doubles of other systems by those systems' own clients (a step of test)",
+        run: doubles::doubles,
     },
     Command {
         name: "emulator",

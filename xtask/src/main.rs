@@ -10,6 +10,7 @@ mod check;
 mod claim;
 mod commands;
 mod contract;
+mod doubles;
 mod emulator;
 mod fuzz;
 mod infra;

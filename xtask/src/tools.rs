@@ -15,6 +15,8 @@ const CARGO_DENY_VERSION: &str = "0.20.2";
 const SCHEMATHESIS_REQUIREMENTS: &str = "xtask/schemathesis/requirements.txt";
 /// ministack likewise.
 const MINISTACK_REQUIREMENTS: &str = "xtask/ministack/requirements.txt";
+/// OpenAI's client likewise.
+const OPENAI_REQUIREMENTS: &str = "xtask/openai/requirements.txt";
 /// cfn-lint likewise.
 const CFN_LINT_REQUIREMENTS: &str = "infra/requirements.txt";
 
@@ -25,6 +27,7 @@ pub(crate) fn setup(project: &Project, arguments: &[String]) -> Result<()> {
     println!("cargo-deny {CARGO_DENY_VERSION}: {}", deny.display());
     println!("schemathesis: {}", schemathesis(project)?.display());
     println!("ministack: {}", ministack(project)?.display());
+    println!("openai: {}", openai_client(project)?.display());
     println!("cfn-lint: {}", cfn_lint(project)?.display());
     Ok(())
 }
@@ -52,6 +55,11 @@ pub(crate) fn schemathesis(project: &Project) -> Result<PathBuf> {
 /// The path of ministack, the emulator of AWS, which is installed first if it is missing.
 pub(crate) fn ministack(project: &Project) -> Result<PathBuf> {
     python_tool(project, "ministack", MINISTACK_REQUIREMENTS)
+}
+
+/// The path of a Python that has OpenAI's client, which is installed first if it is missing.
+pub(crate) fn openai_client(project: &Project) -> Result<PathBuf> {
+    Ok(python_tool(project, "openai", OPENAI_REQUIREMENTS)?.with_file_name("python"))
 }
 
 /// The path of cfn-lint, which is installed first if it is missing.

@@ -213,8 +213,8 @@ pub const MODEL_CACHE_TIME: Duration = Duration::from_secs(3600);
 pub const USAGE_DAYS: u32 = 400;
 /// The highest budget in US dollars: one more digit is a slip.
 pub const BUDGET_USD: f64 = 1_000_000.0;
-/// Time for one call of a model, its answer included.
-pub const MODEL_TIME: Duration = Duration::from_secs(120);
+/// The longest that one call of a model may take, whatever stands around it, its answer included.
+pub const MODEL_TIME: Duration = Duration::from_secs(300);
 /// The longest wait for the first or the next piece of a model's answer that comes as it is written: a large model may be
 /// loaded first, or think.
 pub const MODEL_IDLE: Duration = Duration::from_secs(60);

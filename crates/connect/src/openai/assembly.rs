@@ -172,10 +172,8 @@ pub(super) struct Limits<'a> {
 }
 
 impl<'a> Limits<'a> {
-    /// No tokenizer makes more tokens than there are bytes; what the provider's framing adds is left out.
     pub(super) fn new(model: &'a str, prompt: &Prompt) -> Self {
-        let input_tokens = prompt.bytes() as u64;
-        Self { model, most: Usage { input_tokens, cached_tokens: 0, output_tokens: u64::from(prompt.max_tokens) } }
+        Self { model, most: Usage::at_most(prompt) }
     }
 }
 
@@ -189,4 +187,41 @@ impl Ended {
 
 fn is_empty(words: &Untrusted<String>) -> bool {
     words.read_as(String::is_empty)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Each line is a piece of one answer.
+    fn assembled(input: &[u8]) -> Option<(usize, Ended)> {
+        let (mut assembly, mut bytes) = (Assembly::new("the provider"), 0);
+        for line in input.split(|byte| *byte == b'\n') {
+            let piece = serde_json::from_slice(line).ok()?;
+            bytes += assembly.take(piece).ok()?.map_or(0, |words| words.for_storage().len());
+        }
+        let most = Usage { input_tokens: 1, cached_tokens: 0, output_tokens: 1 };
+        Some((bytes, assembly.end(&Limits { model: "small", most }).ok()?))
+    }
+
+    #[test]
+    fn fuzzed_pieces_of_answers_are_bounded_or_refused() {
+        let seeds: [&[u8]; 3] = [
+            br#"{"model":"m","choices":[{"message":{"content":"Hi","refusal":null,"tool_calls":[{"id":"a","type":"function","function":{"name":"x","arguments":"{}"}}]},"finish_reason":"tool_calls"}],"usage":{"prompt_tokens":9,"completion_tokens":3,"prompt_tokens_details":{"cached_tokens":2}}}"#,
+            b"{\"choices\":[{\"delta\":{\"content\":\"one\"},\"finish_reason\":null}],\"usage\":null}\n{\"choices\":[{\"delta\":{},\"finish_reason\":\"stop\"}]}\n{\"choices\":[],\"usage\":{\"prompt_tokens\":9,\"completion_tokens\":3}}",
+            b"{\"choices\":[{\"delta\":{\"tool_calls\":[{\"index\":0,\"id\":\"a\",\"function\":{\"name\":\"x\",\"arguments\":\"\"}}]}}]}\n{\"choices\":[{\"delta\":{\"tool_calls\":[{\"index\":0,\"function\":{\"arguments\":\"{}\"}}]},\"finish_reason\":\"tool_calls\"}]}",
+        ];
+        for seed in &seeds {
+            assert!(assembled(seed).is_some(), "a good answer");
+        }
+        switchboard_testkit::fuzz::fuzz("completion-pieces", &seeds, |input| {
+            let Some((bytes, ended)) = assembled(input) else { return };
+            let Ended { calls, stop, usage, model } = ended;
+            assert!(calls.len() <= limits::MODEL_TOOL_USES && bytes <= input.len());
+            assert!(stop != StopReason::End || (bytes > 0 && calls.is_empty()), "an end has words");
+            assert!(usage.cached_tokens <= usage.input_tokens && usage.output_tokens < u64::MAX / 2);
+            let is_word = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
+            assert!(is_word(&model) && calls.iter().all(|call| is_word(&call.id) && is_word(&call.name)));
+        });
+    }
 }

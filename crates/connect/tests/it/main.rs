@@ -7,6 +7,7 @@ mod customers;
 mod desk_contract;
 mod lying;
 mod oidc;
+mod openai;
 mod outbound;
 mod source_contracts;
 mod status;

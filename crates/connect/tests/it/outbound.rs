@@ -3,7 +3,7 @@ use std::time::Duration;
 use serde_json::json;
 use switchboard_connect::{
     Outbound, OutboundPolicy,
-    outbound::{Answer, Request},
+    outbound::{Answer, Opened, Request, StreamLimits},
 };
 use switchboard_core::error::{Error, ErrorKind};
 use switchboard_testkit::doubles::{CustomerDouble, Fault};
@@ -154,4 +154,59 @@ async fn connections_are_reused() {
         get(&outbound, &format!("{}/customers/1", double.url())).await.unwrap();
     }
     assert_eq!((double.requests(), double.connections()), (10, 1));
+}
+
+/// Opens the answer and reads it to its end: the bytes, or why it ended before.
+async fn open(outbound: &Outbound, url: &str, (bytes, idle): (usize, u64)) -> (usize, Option<Error>) {
+    let request = Request {
+        method: reqwest::Method::GET,
+        url: url.parse().unwrap(),
+        who: "the source",
+        credential: None,
+        headers: Vec::new(),
+        body: None,
+        reads_body: true,
+        time: Duration::from_millis(900),
+    };
+    let limits = StreamLimits { bytes, idle: Duration::from_millis(idle) };
+    let mut body = match outbound.open(request, limits).await {
+        Ok(Opened::Streamed(body)) => body,
+        Ok(Opened::Failed(answer)) => return (0, answer.success().err()),
+        Err(error) => return (0, Some(error)),
+    };
+    let mut read = 0;
+    loop {
+        match body.next().await {
+            Ok(Some(piece)) => read += piece.for_storage().len(),
+            Ok(None) => return (read, None),
+            Err(error) => return (read, Some(error)),
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_opened_answer_is_read_within_its_limits() {
+    const KIB: usize = 1024;
+    let double = CustomerDouble::start().await;
+    let outbound = outbound(&[&double]);
+    let url = format!("{}/customers/1", double.url());
+    let check = async |fault: Fault, limits, least, kind: Option<ErrorKind>| {
+        double.next(fault.clone());
+        let (read, error) = open(&outbound, &url, limits).await;
+        assert_eq!(error.as_ref().map(Error::kind), kind, "{fault:?}: {read} bytes, {error:?}");
+        assert!(read >= least, "{fault:?}: {read} bytes");
+        if let (Some(error), Some(kind)) = (error, kind) {
+            check_error(&error, kind, &format!("{fault:?}"));
+        }
+    };
+    // More than a whole answer may have, and no more than was asked for.
+    check(Fault::Oversized { bytes: 4096 * KIB }, (8192 * KIB, 500), 4096 * KIB, None).await;
+    check(Fault::Oversized { bytes: 4096 * KIB }, (1024 * KIB, 500), 1, Some(ErrorKind::BadAnswer)).await;
+    // Silence before the answer and in it, and an answer that never ends, however steadily it comes.
+    check(Fault::Delay(Duration::from_secs(60)), (KIB, 100), 0, Some(ErrorKind::Timeout)).await;
+    check(Fault::Drip { every: Duration::from_secs(60) }, (KIB, 100), 0, Some(ErrorKind::Timeout)).await;
+    check(Fault::Drip { every: Duration::from_millis(20) }, (KIB, 500), 5, Some(ErrorKind::Timeout)).await;
+    check(Fault::status(503), (KIB, 500), 0, Some(ErrorKind::Unavailable)).await;
+    check(Fault::Redirect { to: "/elsewhere".to_owned() }, (KIB, 500), 0, Some(ErrorKind::BadAnswer)).await;
+    check(Fault::Drop, (KIB, 500), 0, Some(ErrorKind::Unavailable)).await;
 }

@@ -119,11 +119,15 @@ impl ModelPrice {
 
     /// The most that an answer to `prompt` can cost.
     pub fn worst_case(&self, prompt: &Prompt) -> NanoUsd {
-        self.cost(Usage {
-            input_tokens: prompt.bytes() as u64 * TOKENS_PER_BYTE + FRAMING_TOKENS,
-            cached_tokens: 0,
-            output_tokens: u64::from(prompt.max_tokens),
-        })
+        self.cost(Usage::at_most(prompt))
+    }
+}
+
+impl Usage {
+    /// The most tokens that an answer to `prompt` can take: what a call counts for whose provider does not count.
+    pub fn at_most(prompt: &Prompt) -> Self {
+        let input_tokens = prompt.bytes() as u64 * TOKENS_PER_BYTE + FRAMING_TOKENS;
+        Self { input_tokens, cached_tokens: 0, output_tokens: u64::from(prompt.max_tokens) }
     }
 }
 

@@ -7,6 +7,7 @@
 
 pub mod access;
 mod bench;
+pub mod chat_model;
 pub mod classifier;
 pub mod clock;
 pub mod customer_directory;
@@ -43,6 +44,7 @@ use switchboard_core::ports::{EffectLedger, EventQueue, ExampleStore, TicketStor
 use crate::world::FixedClock;
 
 pub use access::{audit_log::audit_log, issuer_documents::issuer_documents, operator_store::operator_store};
+pub use chat_model::chat_model;
 pub use classifier::classifier;
 pub use clock::clock;
 pub use customer_directory::customer_directory;

@@ -9,6 +9,7 @@
 pub mod customers;
 pub mod faults;
 pub mod issuer;
+pub mod openai;
 pub mod raw;
 pub mod server;
 pub mod status;
@@ -18,6 +19,7 @@ pub mod zendesk;
 pub use customers::CustomerDouble;
 pub use faults::Fault;
 pub use issuer::{IssuerDouble, SigningKey};
+pub use openai::OpenAiDouble;
 pub use raw::RawServer;
 pub use server::Server;
 pub use status::StatusDouble;

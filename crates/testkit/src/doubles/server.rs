@@ -200,6 +200,8 @@ impl Listener for CuttingListener {
 
     async fn accept(&mut self) -> (CutStream, SocketAddr) {
         let (stream, address) = Listener::accept(&mut self.listener).await;
+        // As real servers do: the pieces of a stream wait for nobody's acknowledgement.
+        let _ = stream.set_nodelay(true);
         self.shared.connections.fetch_add(1, Ordering::SeqCst);
         let cut = self.stop.child_token();
         (CutStream { stream, is_cut: Box::pin(cut.clone().cancelled_owned()), cut }, address)
