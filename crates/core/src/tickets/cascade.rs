@@ -3,6 +3,8 @@
 //! The ticket's words go to a model covered and quoted, and the answer is read into closed types: whatever the ticket says, and
 //! whatever the model answers, it can at worst choose among the tenant's own categories and levels.
 
+use std::collections::HashSet;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -154,8 +156,11 @@ fn roles(models: &ModelsConfig) -> impl Iterator<Item = Role> {
 
 /// The categories that a model may choose from: of very many, those that the classifier finds most probable.
 fn offered(tenant: &Tenant, local: &Classification) -> Vec<CategoryId> {
-    let all = local.categories.iter().map(|one| one.category.clone());
-    all.filter(|id| tenant.category(id).is_some()).take(limits::MODEL_CATEGORIES).collect()
+    let probable: HashSet<&CategoryId> =
+        local.categories.iter().map(|one| &one.category).take(limits::MODEL_CATEGORIES).collect();
+    // In the order of the configuration: a prompt that begins as the last one did is cheaper at most providers.
+    let all = tenant.config.categories.iter().map(|category| &category.id);
+    all.filter(|id| probable.contains(id)).cloned().collect()
 }
 
 fn prompt(tenant: &Tenant, text: &Untrusted<String>, offered: &[CategoryId]) -> crate::error::Result<Prompt> {
@@ -264,7 +269,7 @@ mod tests {
                 "categories":[
                   {"id":"invoice","name":"Invoices","description":"A wrong amount","team":"billing",
                    "examples":["You charged me twice","My bill is too high","a third one"]},
-                  {"id":"refund","name":"Refunds","team":"billing"},
+                  {"id":"refund","name":"Refunds","team":"billing","examples":["I want my money back"]},
                   {"id":"outage","name":"Outages","description":"No connection","team":"tech"}],
                 "models":{"mode":"cascade","providers":{"p":{"kind":"openai","url":"http://127.0.0.1:1/v1"}},
                   "small":[{"provider":"p","model":"gpt-4o-mini"}],"budget":{"month_usd":1}}}"#,
