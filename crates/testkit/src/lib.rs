@@ -14,6 +14,7 @@ pub mod fuzz;
 pub mod memory_audit;
 pub mod memory_usage;
 pub mod sample;
+pub mod scripted_model;
 pub mod sim;
 pub mod test_app;
 pub mod world;

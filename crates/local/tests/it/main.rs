@@ -8,6 +8,7 @@ mod filled;
 mod keeping;
 mod learning;
 mod maintenance;
+mod models;
 mod path;
 mod process;
 mod reviews;
