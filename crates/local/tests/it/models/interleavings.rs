@@ -172,6 +172,8 @@ struct Case {
     can_die: bool,
     /// Time may pass: calls end in their time, and are tried again.
     has_time: bool,
+    /// How many models there are to fall back on.
+    links: usize,
 }
 
 /// What a schedule came to.
@@ -202,6 +204,7 @@ fn run(
     static TENANT: LazyLock<Tenant> = LazyLock::new(|| sample::tenant_with_models(1.0));
     let mut of = TENANT.clone();
     of.id = sample::parsed(tenant);
+    of.config.models.small.truncate(case.links);
     // Each question is another one, so that none is answered from what is kept.
     let question = |n: usize| Prompt {
         system: CUSTOMERS[n % 2].to_owned(),
@@ -371,23 +374,23 @@ fn interleavings(usual: u64) -> u64 {
 
 fn cases() -> [Case; 4] {
     [
-        Case { callers: 3, kind: true, room: [1.5, 1.5, 1.5], can_die: true, has_time: true },
-        Case { callers: 5, kind: false, room: [2.5, 2.5, 2.5], can_die: true, has_time: true },
-        Case { callers: 6, kind: false, room: [9.0, 3.5, 2.2], can_die: true, has_time: true },
-        Case { callers: 8, kind: false, room: [6.1, 9.0, 2.9], can_die: true, has_time: true },
+        Case { callers: 3, kind: true, room: [1.5, 1.5, 1.5], can_die: true, has_time: true, links: 2 },
+        Case { callers: 5, kind: false, room: [2.5, 2.5, 2.5], can_die: true, has_time: true, links: 2 },
+        Case { callers: 6, kind: false, room: [9.0, 3.5, 2.2], can_die: true, has_time: true, links: 2 },
+        Case { callers: 8, kind: false, room: [6.1, 9.0, 2.9], can_die: true, has_time: true, links: 2 },
     ]
 }
 
 #[test]
 fn two_calls_never_overspend_in_any_order() {
     // Room for one at its worst, and for both as they come.
-    let case = Case { callers: 2, kind: true, room: [1.9, 1.9, 1.9], can_die: false, has_time: false };
+    let case = Case { callers: 2, kind: true, room: [1.9, 1.9, 1.9], can_die: false, has_time: false, links: 2 };
     all_orders(&case).tell("of two calls, which are all of them");
 }
 
 #[test]
 fn two_calls_that_may_die_never_overspend_in_any_order() {
-    let case = Case { callers: 2, kind: true, room: [1.9, 1.9, 1.9], can_die: true, has_time: false };
+    let case = Case { callers: 2, kind: true, room: [1.9, 1.9, 1.9], can_die: true, has_time: false, links: 1 };
     let sum = all_orders(&case);
     sum.tell("of two calls that may die at every step, which are all of them");
     assert!(sum.died > 0);
