@@ -90,6 +90,6 @@ pub const TABLES: &[Table] = &[
     Table { name: "customers", hash: "customer", range: None, stream: false, indexes: &[] },
     Table { name: "keys", hash: "id", range: None, stream: false, indexes: &[keys("by_tenant", "tenant", "id")] },
     Table { name: "audit", hash: "log", range: Some("sequence"), stream: false, indexes: &[] },
-    // Counters and registers: quotas, the tenants that have work.
+    // Counters and registers: quotas, spend on models, the tenants that have work.
     Table { name: "meta", hash: "name", range: None, stream: false, indexes: &[] },
 ];

@@ -157,7 +157,7 @@ pub(crate) enum Command {
     /// Look at trained models, take one back, or install the embedding model.
     #[command(subcommand)]
     Models(Models),
-    /// Reckon what it costs to run.
+    /// Show what a tenant has spent on language models, or reckon what it costs to run.
     Costs(Costs),
     /// Check data, settings, tenants and secrets, and say what to mend.
     Doctor,

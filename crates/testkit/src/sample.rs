@@ -10,6 +10,7 @@ use switchboard_core::{
     },
     event::{Event, EventDetail, TicketReceived, TicketReviewed, TicketRouted, TicketSyncFailed, TicketSynced},
     limits,
+    models::{Message, Part, Prompt},
     ports::{
         Customer, Example, ExampleSource, Ids, KeyRecord, Lane, NewReview, NewTicket, StoredCustomer, TenantScope,
     },
@@ -64,6 +65,35 @@ pub fn tenant_with(change: impl FnOnce(&mut Value)) -> Tenant {
     let mut config = tenant_json();
     change(&mut config);
     Tenant::from_json(config.to_string().as_bytes()).expect("a valid tenant")
+}
+
+/// The tenant `acme` with the small models `a` and `b` and the large one `l`, which all cost a dollar for a thousand tokens, and a
+/// budget of so many dollars a month.
+pub fn tenant_with_models(month_usd: f64) -> Tenant {
+    let link =
+        |model: &str| json!({"provider": "here", "model": model, "price": {"input": 1_000.0, "output": 1_000.0}});
+    tenant_with(|config| {
+        config["models"] = json!({
+            "mode": "cascade",
+            "providers": {"here": {"kind": "openai", "url": "https://models.example/v1"}},
+            "small": [link("a"), link("b")],
+            "large": [link("l")],
+            "budget": {"month_usd": month_usd},
+        });
+    })
+}
+
+/// A question to a model that quotes `text`; an answer may have 100 tokens.
+pub fn prompt(text: &str) -> Prompt {
+    let quoted = Part::Quoted { name: "ticket", text: Untrusted::new(text.to_owned()) };
+    Prompt {
+        system: "You choose.".to_owned(),
+        messages: vec![Message::user([Part::Trusted("Which?".to_owned()), quoted])],
+        tools: Vec::new(),
+        schema: None,
+        max_tokens: 100,
+        temperature: Some(0.0),
+    }
 }
 
 /// The scope of the tenant of that name.

@@ -8,6 +8,7 @@ mod quotas;
 mod review;
 mod review_queue;
 mod sync;
+mod usage;
 
 use std::{
     collections::BTreeSet,
@@ -46,7 +47,7 @@ const TENANTS: &str = "tenants";
 /// How long the register is used as it was read, for figures.
 const REGISTER_USED: Duration = Duration::from_secs(30);
 
-/// The tables behind the ports `TicketStore`, `EventQueue`, `EffectLedger` and `ExampleStore`.
+/// The tables behind the ports `TicketStore`, `EventQueue`, `EffectLedger`, `ExampleStore` and `UsageLedger`.
 ///
 /// What one call has acknowledged, every later call sees that asks for a ticket, an event or an effect by its id. Lists,
 /// counts, histories and the look into the queue go by indexes, which on AWS follow the tables after a moment, commonly well

@@ -6,7 +6,7 @@ use std::sync::{
 };
 
 use switchboard_aws::{Clients, DynamoStore};
-use switchboard_core::ports::{Clock, ExampleStore, Ids};
+use switchboard_core::ports::{Clock, ExampleStore, Ids, UsageLedger};
 use switchboard_testkit::{
     contracts::{self, Stores, UnderTest, World},
     world::{FixedClock, SeededIds},
@@ -61,4 +61,9 @@ async fn effect_ledger() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn example_store() {
     contracts::example_store(async || Box::pin(fresh(|store, _| store as Arc<dyn ExampleStore>)).await).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn usage_ledger() {
+    contracts::usage_ledger(async || Box::pin(fresh(|store, _| store as Arc<dyn UsageLedger>)).await).await;
 }

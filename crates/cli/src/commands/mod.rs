@@ -55,7 +55,7 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
             print!("{}", settings::DEFAULTS);
             return Ok(ExitCode::SUCCESS);
         }
-        Command::Costs(asked) => return costs::costs(&asked, global.json),
+        Command::Costs(asked) if asked.aws => return costs::costs(&asked, global.json),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Args::command(), "switchboard", &mut std::io::stdout());
             return Ok(ExitCode::SUCCESS);
@@ -105,9 +105,8 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
             Command::Aws(command) => aws::run(context, command).await,
             #[cfg(not(feature = "aws"))]
             Command::Aws(_) => bail!(wire::WITHOUT_AWS),
-            Command::Openapi | Command::Settings | Command::Costs(_) | Command::Completions { .. } => {
-                Ok(ExitCode::SUCCESS)
-            }
+            Command::Costs(asked) => costs::spend(&context, &asked).await,
+            Command::Openapi | Command::Settings | Command::Completions { .. } => Ok(ExitCode::SUCCESS),
         }
     })
 }

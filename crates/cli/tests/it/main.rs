@@ -20,6 +20,7 @@ mod batch;
 mod certificates;
 mod cli;
 mod cli_route;
+mod costs;
 mod crash;
 mod desk_failures;
 mod desks;

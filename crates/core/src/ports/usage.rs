@@ -169,10 +169,15 @@ impl Ceilings {
         }
     }
 
+    /// The most that may be spent in the count `ceiling` for `amount` to have room beside it; `None` when it never has.
+    pub fn room(&self, ceiling: Ceiling, amount: NanoUsd) -> Option<NanoUsd> {
+        let most = self.of(ceiling).unwrap_or(MOST).min(MOST);
+        most.0.checked_sub(amount.0).map(NanoUsd)
+    }
+
     /// Whether the count `ceiling` has room for `amount` beside what is `spent`.
     pub fn has_room(&self, ceiling: Ceiling, spent: NanoUsd, amount: NanoUsd) -> bool {
-        let most = self.of(ceiling).unwrap_or(MOST).min(MOST);
-        spent.0.checked_add(amount.0).is_some_and(|sum| sum <= most.0)
+        self.room(ceiling, amount).is_some_and(|room| spent <= room)
     }
 }
 

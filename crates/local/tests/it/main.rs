@@ -9,6 +9,7 @@ mod filled;
 mod keeping;
 mod learning;
 mod maintenance;
+mod models;
 mod path;
 mod process;
 mod reviews;

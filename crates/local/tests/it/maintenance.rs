@@ -4,11 +4,12 @@ use std::{sync::Arc, time::Duration};
 
 use switchboard_core::{
     event::{EventDetail, TicketRouted},
-    ids::EffectId,
+    ids::{EffectId, ReservationId},
     limits,
+    models::NanoUsd,
     ports::{
-        Clock, EffectLedger, EventFilter, EventQueue, Ids, Leased, NewTicket, Resolution, SyncChange, TenantScope,
-        TicketStore,
+        Ceilings, Clock, EffectLedger, EventFilter, EventQueue, Ids, Leased, NewTicket, Resolution, SyncChange,
+        TenantScope, TicketStore, UsageLedger, Wanted,
     },
     tenants::QuotasConfig,
     tickets::{Decision, Ticket},
@@ -205,4 +206,29 @@ async fn counts_of_days_that_are_over_go_and_yesterdays_stay() {
     let connection = rusqlite::Connection::open(bench.folder.path().join("switchboard.db")).unwrap();
     let left: u32 = connection.query_row("SELECT count(*) FROM quota_counts", [], |row| row.get(0)).unwrap();
     assert_eq!(left, 2);
+}
+
+#[tokio::test]
+async fn spend_of_customers_goes_with_their_day_and_the_tenants_own_is_kept_longer() {
+    const DAY: Duration = Duration::from_secs(24 * 3600);
+    let bench = Bench::with_tickets(0).await;
+    for _ in 0..3 {
+        let at = bench.clock.now();
+        let id = ReservationId::from_ulid(bench.ids.ulid(at));
+        let wanted = Wanted { id, customer: Some(sample::parsed("C-1")), amount: NanoUsd(5), at };
+        bench.store.reserve(&bench.scope, wanted, &Ceilings::default()).await.unwrap();
+        bench.clock.advance(DAY);
+    }
+    bench.store.confirm_clock().await.unwrap();
+    assert_eq!(bench.store.sweep().await.unwrap().uncounted, 2, "two customers' days; yesterday's stays");
+    let connection = rusqlite::Connection::open(bench.folder.path().join("switchboard.db")).unwrap();
+    let left = |what: &str| -> u32 {
+        let sql = format!("SELECT count(*) FROM model_usage WHERE customer {what} ''");
+        connection.query_row(&sql, [], |row| row.get(0)).unwrap()
+    };
+    assert_eq!((left("<>"), left("=")), (1, 4));
+    bench.clock.advance(DAY * 440);
+    bench.store.confirm_clock().await.unwrap();
+    bench.store.sweep().await.unwrap();
+    assert_eq!((left("<>"), left("=")), (0, 0));
 }

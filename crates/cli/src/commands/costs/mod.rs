@@ -1,6 +1,7 @@
 //! What it costs to run.
 
 mod bill;
+mod spend;
 
 use std::process::ExitCode;
 
@@ -8,6 +9,7 @@ use anyhow::{Context as _, Result};
 use serde_json::json;
 
 use self::bill::{Bill, Deployment, Front, PriceList};
+pub(super) use self::spend::spend;
 use crate::{args, output};
 
 /// The prices, with their date and where they can be compared.
