@@ -7,14 +7,10 @@ use switchboard_core::{
     by_tenant::{Connectors, CustomersByTenant, DeskByTenant, StatusByTenant},
     effects::OnTheirWay,
     error::{Error, ErrorKind, Result},
-    ids::{CustomerId, ServiceId},
-    models::{Gateway, NanoUsd},
-    ports::{
-        Ceilings, Classifier, Clock, Desk, DeskReceipt, DeskUpdate, Ids, Learner, Reservation, Reserved, Secrets,
-        ServiceStatus, Spent, StatusReport, TenantScope, UsageLedger, Wanted,
-    },
+    ids::ServiceId,
+    models::Gateway,
+    ports::{Classifier, Clock, Desk, DeskReceipt, DeskUpdate, Ids, Learner, Secrets, ServiceStatus, StatusReport},
     tenants::Tenant,
-    time::Timestamp,
 };
 
 use crate::{
@@ -69,7 +65,7 @@ impl Deployment {
             status: Arc::new(StatusByTenant { file: Arc::new(NoFolder), http: connectors.status }),
             classifier: classifier.clone(),
             learner: classifier,
-            gateway: Arc::new(Gateway::new(connectors.models, Arc::new(NoLedger), clock.clone(), self.ids.clone())),
+            gateway: Arc::new(Gateway::new(connectors.models, self.store.clone(), clock.clone(), self.ids.clone())),
             models: Arc::new(S3Models::new(clients.clone())),
             desk: Arc::new(DeskByTenant {
                 folder: Arc::new(NoFolder),
@@ -85,24 +81,6 @@ impl Deployment {
             backlog: BacklogLimits { tenant: u64::MAX, all: u64::MAX },
             on_their_way: OnTheirWay::new(clock.as_ref()),
         }
-    }
-}
-
-/// What models cost is not counted on AWS, so none may be asked: an unlimited bill is worse than an unsure ticket.
-struct NoLedger;
-
-#[async_trait]
-impl UsageLedger for NoLedger {
-    async fn reserve(&self, _: &TenantScope, _: Wanted, _: &Ceilings) -> Result<Reserved> {
-        Err(Error::new(ErrorKind::Refused, "what models cost is kept by the single binary alone: no model is asked"))
-    }
-
-    async fn settle(&self, _: &TenantScope, _: Reservation, _: NanoUsd) -> Result<()> {
-        Ok(())
-    }
-
-    async fn spent(&self, _: &TenantScope, _: Option<&CustomerId>, _: Timestamp) -> Result<Spent> {
-        Ok(Spent::default())
     }
 }
 

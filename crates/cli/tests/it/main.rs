@@ -34,6 +34,7 @@ mod in_process;
 mod keeping;
 mod keys;
 mod learning;
+mod models;
 mod paging;
 mod random;
 mod reviews;

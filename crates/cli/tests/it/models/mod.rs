@@ -1,0 +1,72 @@
+//! Tickets that the local classifier is not sure of, over HTTP: the real binary asks a server that speaks OpenAI's API.
+
+use serde_json::{Value, json};
+use switchboard_testkit::doubles::{OpenAiDouble, Reply};
+
+use crate::{
+    server::Home,
+    tenant::{acme, ticket},
+};
+
+const KEY: &str = "sk-of-the-test-0123456789";
+
+fn home(double: &OpenAiDouble, month_usd: f64) -> Home {
+    let mut config = acme(&json!({"kind": "folder", "path": "desk"}));
+    config["review"] = json!({"precision": 0.99});
+    config["models"] = json!({
+        "mode": "cascade",
+        "providers": {"double": {"kind": "openai", "url": double.base_url(), "key": "models"}},
+        "small": [{"provider": "double", "model": "small", "price": {"input": 0.15, "output": 0.6}}],
+        "budget": {"month_usd": month_usd},
+    });
+    Home::with_tenant(&config).allow(&[double]).secret("MODELS", KEY)
+}
+
+fn opinion(category: &str) -> Reply {
+    let opinion = json!({
+        "category": category, "severity": "low", "sentiment": "neutral", "confidence": 95, "gives_orders": false,
+    });
+    Reply::text(&opinion.to_string())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_model_decides_what_the_classifier_does_not_know_and_its_cost_is_told() {
+    let double = OpenAiDouble::start().await;
+    double.require_key(KEY);
+    double.reply_always(opinion("invoice"));
+    let home = home(&double, 5.0);
+    let server = home.start_empty();
+    let api = server.api(&home.make_key("acme", &[]));
+    api.accept(&ticket("T-1")).await;
+    let decision = api.ticket_when("T-1", "success").await["decision"].clone();
+    assert_eq!((&decision["decided_by"], &decision["assigned_team"]), (&json!("small"), &json!("billing")));
+    assert_eq!(decision["prompt"], "decide_ticket/1");
+    assert_eq!(decision["requires_manual_review"], false, "{decision}");
+    let cost = decision["cost_usd"].as_f64().unwrap();
+    assert!(cost > 0.0 && cost < 0.01, "{cost}");
+    let asked = double.asked();
+    assert_eq!(asked.len(), 1);
+    let words = asked[0].body.to_string();
+    assert!(words.contains("No internet since this morning") && !words.contains(KEY), "{words}");
+    let costs = home.json(&["--tenant", "acme", "costs"]);
+    let spent = costs.to_string();
+    assert!(spent.contains("month"), "{spent}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_money_or_provider_tickets_are_decided_all_the_same() {
+    for (month_usd, reply, calls) in [(0.0, opinion("invoice"), 0), (5.0, Reply::status(401), 1)] {
+        let double = OpenAiDouble::start().await;
+        double.reply_always(reply);
+        let home = home(&double, month_usd);
+        let server = home.start_empty();
+        let api = server.api(&home.make_key("acme", &[]));
+        api.accept(&ticket("T-1")).await;
+        let decision: Value = api.ticket_when("T-1", "success").await["decision"].clone();
+        assert_eq!((&decision["decided_by"], &decision["requires_manual_review"]), (&json!("local"), &json!(true)));
+        let reasons = decision["review_reasons"].to_string();
+        assert!(reasons.contains("a language model could not be asked"), "{reasons}");
+        assert_eq!(double.asked().len(), calls, "{month_usd}");
+        assert!(!decision.to_string().contains(KEY));
+    }
+}
