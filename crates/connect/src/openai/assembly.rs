@@ -157,7 +157,7 @@ impl Assembly {
         ModelError::new(ModelErrorKind::BadOutput, format!("the model of {} {words}", self.who)).billed()
     }
 
-    pub(super) fn broken_off(&self) -> ModelError {
+    fn broken_off(&self) -> ModelError {
         let message = format!("{} broke off before the end of the answer", self.who);
         ModelError::new(ModelErrorKind::Down, message).billed()
     }

@@ -91,9 +91,8 @@ impl Reading {
                         return Err(assembly.bad("answered a piece that is too long"));
                     }
                 }
-                // Some servers end without the last event.
-                Ok(None) if assembly.has_stopped() => return Ok(None),
-                Ok(None) => return Err(assembly.broken_off()),
+                // Some servers end without the last event; whether the answer has ended is seen there.
+                Ok(None) => return Ok(None),
                 Err(error) => return Err(failed(error).billed()),
             }
         }

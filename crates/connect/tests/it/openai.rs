@@ -48,7 +48,7 @@ impl Setup {
         double.require_key(SECRET);
         double.cached_tokens(3);
         let models = || OpenAiModels::new(outbound(&[&double]), secrets());
-        let times = CallTimes { whole: Duration::from_millis(900), idle: Duration::from_millis(500) };
+        let times = CallTimes { whole: Duration::from_millis(900), idle: Duration::from_millis(800) };
         let (model, impatient) = (Arc::new(models()), Arc::new(models().with_times(times)));
         let tenant = tenant(&double.base_url());
         Self { double, model, impatient, tenant, link: link("small") }
@@ -435,6 +435,7 @@ async fn who_drops_a_stream_ends_the_call() {
     let host = listener.local_addr().unwrap().to_string();
     let server = tokio::spawn(async move {
         let (mut stream, _) = listener.accept().await.unwrap();
+        assert!(stream.read(&mut [0; 4096]).await.unwrap() > 0, "a request");
         let event = "data: {\"choices\":[{\"delta\":{\"content\":\"Hi\"}}]}\n\n";
         let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n";
         stream.write_all(format!("{head}{event}").as_bytes()).await.unwrap();

@@ -157,7 +157,7 @@ async fn connections_are_reused() {
 }
 
 /// Opens the answer and reads it to its end: the bytes, or why it ended before.
-async fn open(outbound: &Outbound, url: &str, (bytes, idle): (usize, u64)) -> (usize, Option<Error>) {
+async fn open(outbound: &Outbound, url: &str, (bytes, idle, whole): (usize, u64, u64)) -> (usize, Option<Error>) {
     let request = Request {
         method: reqwest::Method::GET,
         url: url.parse().unwrap(),
@@ -166,7 +166,7 @@ async fn open(outbound: &Outbound, url: &str, (bytes, idle): (usize, u64)) -> (u
         headers: Vec::new(),
         body: None,
         reads_body: true,
-        time: Duration::from_millis(900),
+        time: Duration::from_millis(whole),
     };
     let limits = StreamLimits { bytes, idle: Duration::from_millis(idle) };
     let mut body = match outbound.open(request, limits).await {
@@ -192,21 +192,24 @@ async fn an_opened_answer_is_read_within_its_limits() {
     let url = format!("{}/customers/1", double.url());
     let check = async |fault: Fault, limits, least, kind: Option<ErrorKind>| {
         double.next(fault.clone());
-        let (read, error) = open(&outbound, &url, limits).await;
+        // What is never given up would else be given up by the time for the whole.
+        let opened = tokio::time::timeout(Duration::from_secs(20), open(&outbound, &url, limits)).await;
+        let (read, error) = opened.unwrap_or_else(|_| panic!("{fault:?} is waited for"));
         assert_eq!(error.as_ref().map(Error::kind), kind, "{fault:?}: {read} bytes, {error:?}");
         assert!(read >= least, "{fault:?}: {read} bytes");
         if let (Some(error), Some(kind)) = (error, kind) {
             check_error(&error, kind, &format!("{fault:?}"));
         }
     };
+    const LONG: u64 = 100_000;
     // More than a whole answer may have, and no more than was asked for.
-    check(Fault::Oversized { bytes: 4096 * KIB }, (8192 * KIB, 500), 4096 * KIB, None).await;
-    check(Fault::Oversized { bytes: 4096 * KIB }, (1024 * KIB, 500), 1, Some(ErrorKind::BadAnswer)).await;
+    check(Fault::Oversized { bytes: 4096 * KIB }, (8192 * KIB, LONG, LONG), 4096 * KIB, None).await;
+    check(Fault::Oversized { bytes: 4096 * KIB }, (1024 * KIB, LONG, LONG), 1, Some(ErrorKind::BadAnswer)).await;
     // Silence before the answer and in it, and an answer that never ends, however steadily it comes.
-    check(Fault::Delay(Duration::from_secs(60)), (KIB, 100), 0, Some(ErrorKind::Timeout)).await;
-    check(Fault::Drip { every: Duration::from_secs(60) }, (KIB, 100), 0, Some(ErrorKind::Timeout)).await;
-    check(Fault::Drip { every: Duration::from_millis(20) }, (KIB, 500), 5, Some(ErrorKind::Timeout)).await;
-    check(Fault::status(503), (KIB, 500), 0, Some(ErrorKind::Unavailable)).await;
-    check(Fault::Redirect { to: "/elsewhere".to_owned() }, (KIB, 500), 0, Some(ErrorKind::BadAnswer)).await;
-    check(Fault::Drop, (KIB, 500), 0, Some(ErrorKind::Unavailable)).await;
+    check(Fault::Delay(Duration::from_secs(200)), (KIB, 100, LONG), 0, Some(ErrorKind::Timeout)).await;
+    check(Fault::Drip { every: Duration::from_secs(200) }, (KIB, 100, LONG), 0, Some(ErrorKind::Timeout)).await;
+    check(Fault::Drip { every: Duration::from_millis(20) }, (KIB, LONG, 600), 3, Some(ErrorKind::Timeout)).await;
+    check(Fault::status(503), (KIB, LONG, LONG), 0, Some(ErrorKind::Unavailable)).await;
+    check(Fault::Redirect { to: "/elsewhere".to_owned() }, (KIB, LONG, LONG), 0, Some(ErrorKind::BadAnswer)).await;
+    check(Fault::Drop, (KIB, LONG, LONG), 0, Some(ErrorKind::Unavailable)).await;
 }
