@@ -1,11 +1,11 @@
 //! Tickets that the local classifier is not sure of, over HTTP: the real binary asks a server that speaks OpenAI's API.
 
 use serde_json::{Value, json};
-use switchboard_testkit::doubles::{OpenAiDouble, Reply};
+use switchboard_testkit::doubles::openai::{OpenAiDouble, Reply};
 
 use crate::{
     server::Home,
-    tenant::{acme, ticket},
+    tenant::{acme, ticket_with},
 };
 
 const KEY: &str = "sk-of-the-test-0123456789";
@@ -20,6 +20,14 @@ fn home(double: &OpenAiDouble, month_usd: f64) -> Home {
         "budget": {"month_usd": month_usd},
     });
     Home::with_tenant(&config).allow(&[double]).secret("MODELS", KEY)
+}
+
+/// Nothing that the tenant's examples speak of.
+fn ticket() -> Value {
+    ticket_with("T-1", |ticket| {
+        ticket["subject"] = "Something strange".into();
+        ticket["description"] = "My neighbour says that I should ask you about the blue form.".into();
+    })
 }
 
 fn opinion(category: &str) -> Reply {
@@ -37,7 +45,7 @@ async fn a_model_decides_what_the_classifier_does_not_know_and_its_cost_is_told(
     let home = home(&double, 5.0);
     let server = home.start_empty();
     let api = server.api(&home.make_key("acme", &[]));
-    api.accept(&ticket("T-1")).await;
+    api.accept(&ticket()).await;
     let decision = api.ticket_when("T-1", "success").await["decision"].clone();
     assert_eq!((&decision["decided_by"], &decision["assigned_team"]), (&json!("small"), &json!("billing")));
     assert_eq!(decision["prompt"], "decide_ticket/1");
@@ -47,7 +55,7 @@ async fn a_model_decides_what_the_classifier_does_not_know_and_its_cost_is_told(
     let asked = double.asked();
     assert_eq!(asked.len(), 1);
     let words = asked[0].body.to_string();
-    assert!(words.contains("No internet since this morning") && !words.contains(KEY), "{words}");
+    assert!(words.contains("Something strange") && !words.contains(KEY), "{words}");
     let costs = home.json(&["--tenant", "acme", "costs"]);
     let spent = costs.to_string();
     assert!(spent.contains("month"), "{spent}");
@@ -61,7 +69,7 @@ async fn without_money_or_provider_tickets_are_decided_all_the_same() {
         let home = home(&double, month_usd);
         let server = home.start_empty();
         let api = server.api(&home.make_key("acme", &[]));
-        api.accept(&ticket("T-1")).await;
+        api.accept(&ticket()).await;
         let decision: Value = api.ticket_when("T-1", "success").await["decision"].clone();
         assert_eq!((&decision["decided_by"], &decision["requires_manual_review"]), (&json!("local"), &json!(true)));
         let reasons = decision["review_reasons"].to_string();
