@@ -70,7 +70,10 @@ fn by_classifier(facts: &Facts<'_>) -> Routing {
         team: best.team.clone(),
         confidence: best.probability.clamp(0.0, 1.0),
         decided_by: facts.classification.decided_by,
-        reason: format!("the classifier reads it as {category}"),
+        reason: match facts.classification.decided_by {
+            DecidedBy::Small | DecidedBy::Large => format!("it reads as {category}"),
+            DecidedBy::Local | DecidedBy::Person | DecidedBy::Rule => format!("the classifier reads it as {category}"),
+        },
     }
 }
 
