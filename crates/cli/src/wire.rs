@@ -10,8 +10,8 @@ use switchboard_core::{
     by_tenant::{CustomersByTenant, DeskByTenant, StatusByTenant},
     effects::OnTheirWay,
     error,
-    models::Gateway,
-    ports::{Clock, Ids, ModelStore, Secrets, TenantSource},
+    models::{Gateway, Pooled},
+    ports::{Clock, Ids, ModelStore, Secrets, TenantSource, UsageLedger},
 };
 use switchboard_knowledge::LocalClassifier;
 use switchboard_local::{
@@ -30,6 +30,8 @@ pub(crate) struct Wired {
     pub(crate) secrets: Arc<dyn Secrets>,
     pub(crate) pepper: Pepper,
     pub(crate) oidc: Option<Arc<Oidc>>,
+    /// Before the ledger of spend on models, in a server.
+    pub(crate) pooled: Option<Arc<Pooled>>,
 }
 
 /// What a command needs that works on any data: a folder's, or those of a deployment on AWS.
@@ -108,6 +110,13 @@ pub(crate) async fn wire(data: &DataFolder, settings: &Settings, role: Role) -> 
         None => None,
     };
     let classifier = Arc::new(LocalClassifier::new(training_threads(role)));
+    // A command ends after a few calls; it would only have to give the rest back.
+    let pooled = matches!(role, Role::Server)
+        .then(|| Arc::new(Pooled::new(store.clone(), Arc::clone(&clock), Arc::clone(&ids))));
+    let ledger: Arc<dyn UsageLedger> = match &pooled {
+        Some(pooled) => pooled.clone(),
+        None => store.clone(),
+    };
     let app = App {
         tenants: elsewhere.tenants.unwrap_or_else(|| tenants.clone()),
         tickets: store.clone(),
@@ -124,7 +133,7 @@ pub(crate) async fn wire(data: &DataFolder, settings: &Settings, role: Role) -> 
         }),
         classifier: classifier.clone(),
         learner: classifier.clone(),
-        gateway: Arc::new(Gateway::new(connectors.models, store.clone(), Arc::clone(&clock), Arc::clone(&ids))),
+        gateway: Arc::new(Gateway::new(connectors.models, ledger, Arc::clone(&clock), Arc::clone(&ids))),
         models: elsewhere.models.unwrap_or_else(|| Arc::new(FolderModels::new(data.models().join("tenants")))),
         desk: Arc::new(DeskByTenant {
             folder: Arc::new(FolderDesk::new(tenants_folder)),
@@ -140,7 +149,7 @@ pub(crate) async fn wire(data: &DataFolder, settings: &Settings, role: Role) -> 
         retry_delays: RETRY_DELAYS.into(),
         backlog: settings.backlog(),
     };
-    Ok(Wired { app, store, classifier, tenants, secrets, pepper, oidc })
+    Ok(Wired { app, store, classifier, tenants, secrets, pepper, oidc, pooled })
 }
 
 /// The one client for other people's systems.

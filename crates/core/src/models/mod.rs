@@ -11,6 +11,8 @@ pub mod error;
 mod gateway;
 pub mod message;
 mod metered;
+mod patience;
+mod pooled;
 pub mod price;
 mod retried;
 mod template;
@@ -24,6 +26,8 @@ pub use message::{
     Answer, AnswerStream, Message, Part, Prompt, Schema, StopReason, StreamEvent, Tool, ToolResult, ToolUse, Usage,
 };
 pub use metered::Metered;
+pub use patience::Patience;
+pub use pooled::Pooled;
 pub use price::{ModelPrice, NanoUsd, PriceList};
 pub use retried::Retried;
 pub use template::Template;

@@ -2,10 +2,11 @@
 //! whenever a person looks, [`review`] → queue → [`write_back`].
 
 pub mod accept;
-mod cascade;
 mod classification;
+mod consult;
 mod decision;
 pub mod draft;
+mod facts;
 pub mod replay;
 pub mod review;
 pub mod route;

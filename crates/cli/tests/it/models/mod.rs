@@ -48,7 +48,7 @@ async fn a_model_decides_what_the_classifier_does_not_know_and_its_cost_is_told(
     api.accept(&ticket()).await;
     let decision = api.ticket_when("T-1", "success").await["decision"].clone();
     assert_eq!((&decision["decided_by"], &decision["assigned_team"]), (&json!("small"), &json!("billing")));
-    assert_eq!(decision["prompt"], "decide_ticket/1");
+    assert_eq!(decision["prompt"], "decide_ticket/2");
     assert_eq!(decision["requires_manual_review"], false, "{decision}");
     let cost = decision["cost_usd"].as_f64().unwrap();
     assert!(cost > 0.0 && cost < 0.01, "{cost}");
