@@ -31,7 +31,7 @@ const CONNECTIONS: usize = 64;
 const WARM_UP: Duration = Duration::from_secs(5);
 const BEFORE: Duration = Duration::from_secs(15);
 const AFTER: Duration = Duration::from_secs(20);
-/// One ticket in so many is not for the small model.
+/// One ticket in so many is not for the small model, in the runs that have such.
 const HARD_EVERY: usize = 10;
 /// The part of the tickets that models decide when all is well again, looked at in pieces of half a second.
 const WELL: f64 = 0.9;
@@ -42,9 +42,10 @@ const P99: Duration = Duration::from_secs(3);
 /// One run for each way to fail.
 pub(crate) async fn run(seconds: u64) -> Result<Value> {
     let mut outages = Vec::new();
-    for conduct in [Conduct::Hangs, Conduct::Refuses] {
+    // In the second, nobody knows the large model's pace when all tickets come to it at once.
+    for (conduct, has_hard) in [(Conduct::Hangs, true), (Conduct::Hangs, false), (Conduct::Refuses, true)] {
         let folder = tempfile::tempdir()?;
-        outages.push(outage(conduct, Duration::from_secs(seconds), folder.path()).await?);
+        outages.push(outage(conduct, has_hard, Duration::from_secs(seconds), folder.path()).await?);
     }
     Ok(json!({"tickets_per_s": RATE, "model_answers_after_ms": milliseconds(DECIDES_AFTER), "outages": outages}))
 }
@@ -55,6 +56,7 @@ struct Shared {
     next: AtomicUsize,
     accepted: AtomicUsize,
     is_over: AtomicBool,
+    has_hard: bool,
 }
 
 /// A ticket that was accepted: its number, and when it was due.
@@ -63,7 +65,7 @@ struct Sent {
     due: Instant,
 }
 
-async fn outage(conduct: Conduct, time: Duration, folder: &Path) -> Result<Value> {
+async fn outage(conduct: Conduct, has_hard: bool, time: Duration, folder: &Path) -> Result<Value> {
     let receiver = Arc::new(Receiver::start_reading().await?);
     let provider = Provider::start(Conduct::Decides)?;
     let models = |config: &mut Value| {
@@ -82,7 +84,7 @@ async fn outage(conduct: Conduct, time: Duration, folder: &Path) -> Result<Value
 
     let phases = [("warm-up", WARM_UP), ("before", BEFORE), ("outage", time), ("after", AFTER)];
     let tickets = (phases.iter().map(|(_, time)| time.as_secs_f64()).sum::<f64>() * RATE) as usize;
-    let shared = Arc::new(Shared::default());
+    let shared = Arc::new(Shared { has_hard, ..Shared::default() });
     let started = Instant::now() + Duration::from_millis(100);
     let load = tokio::spawn(send(server.address(), server.key().to_owned(), tickets, started, Arc::clone(&shared)));
     let waiting = tokio::spawn(watch(Arc::clone(&shared), Arc::clone(&receiver), server.pid()));
@@ -99,21 +101,29 @@ async fn outage(conduct: Conduct, time: Duration, folder: &Path) -> Result<Value
     tokio::time::sleep(Duration::from_secs(2)).await;
     shared.is_over.store(true, Ordering::Relaxed);
     let waiting = waiting.await??;
-    let (dead, arrived) = (server.dead_letters()?, receiver.decisions());
-    report(conduct, &phases, started, &sent, &arrived, &waiting, dead, asked_meanwhile)
+    let seen = Seen { started, sent, arrived: receiver.decisions(), waiting };
+    let mut told = report(&phases, &seen, server.dead_letters()?)?;
+    told["provider"] = json!(match conduct {
+        Conduct::Hangs => "hangs",
+        _ => "answers 503",
+    });
+    told["large_model_is_known"] = json!(has_hard);
+    told["calls_to_the_provider_in_the_outage"] = json!(asked_meanwhile);
+    Ok(told)
 }
 
-#[allow(clippy::too_many_arguments, reason = "everything that was seen")]
-fn report(
-    conduct: Conduct,
-    phases: &[(&str, Duration)],
+/// What a run has come to.
+struct Seen {
     started: Instant,
-    sent: &[Sent],
-    arrived: &HashMap<String, Arrived>,
-    waiting: &[(Instant, usize, f64)],
-    dead: usize,
-    asked_meanwhile: usize,
-) -> Result<Value> {
+    sent: Vec<Sent>,
+    arrived: HashMap<String, Arrived>,
+    /// When it was looked, tickets that were accepted and not written back, and megabytes.
+    waiting: Vec<(Instant, usize, f64)>,
+}
+
+fn report(phases: &[(&str, Duration)], seen: &Seen, dead: usize) -> Result<Value> {
+    let Seen { started, sent, arrived, waiting } = seen;
+    let started = *started;
     let of = |ticket: &Sent| arrived.get(&name(ticket.number));
     let lost = sent.iter().filter(|ticket| of(ticket).is_none()).count();
     let doubled = arrived.values().filter(|arrived| arrived.decisions.len() != 1).count();
@@ -155,9 +165,7 @@ fn report(
     let hundredths = |number: f64| (number * 100.0).round() / 100.0;
     let highest = waiting.iter().map(|(.., memory)| *memory).fold(0.0, f64::max);
     Ok(json!({
-        "provider": match conduct { Conduct::Hangs => "hangs", _ => "answers 503" },
         "phases": told,
-        "calls_to_the_provider_in_the_outage": asked_meanwhile,
         "models_decide_again_after_s": well.map(|n| hundredths(n as f64 * PIECE)),
         "highest_memory_mb": highest.round(),
         "accepted": sent.len(), "lost": lost, "decided_twice": doubled, "dead_letters": dead,
@@ -191,7 +199,7 @@ async fn send(
                 if number >= tickets {
                     return anyhow::Ok(sent);
                 }
-                let end = if number.is_multiple_of(HARD_EVERY) { HARD } else { "" };
+                let end = if shared.has_hard && number.is_multiple_of(HARD_EVERY) { HARD } else { "" };
                 let ticket = distinct_ticket("outage", number, end);
                 let due = started + Duration::from_secs_f64(number as f64 / RATE);
                 tokio::time::sleep_until(due.into()).await;

@@ -209,3 +209,8 @@ impl Body for Stream {
         Poll::Ready(Some(Ok(Frame::data(event.clone()))))
     }
 }
+
+/// Characters of an answer of [`Conduct::Talks`].
+pub(crate) fn answer_length() -> usize {
+    words().map(|word| word.len()).sum()
+}
