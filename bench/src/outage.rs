@@ -161,7 +161,8 @@ fn report(phases: &[(&str, Duration)], seen: &Seen, dead: usize) -> Result<Value
     let pieces = (ends.duration_since(back).as_secs_f64() / PIECE) as usize;
     let piece = |n: usize| back + Duration::from_secs_f64(n as f64 * PIECE);
     let well = (0..pieces).rev().take_while(|n| share(piece(*n), piece(n + 1)) >= WELL).last();
-    ensure!(share(started, started + WARM_UP) > 0.0, "no ticket was decided by a model, so nothing could fail");
+    let before = share(started + WARM_UP, started + WARM_UP + BEFORE);
+    ensure!(before >= WELL, "models decided only {before:.2} of the tickets before the outage, so little could fail");
     let hundredths = |number: f64| (number * 100.0).round() / 100.0;
     let highest = waiting.iter().map(|(.., memory)| *memory).fold(0.0, f64::max);
     Ok(json!({

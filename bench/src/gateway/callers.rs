@@ -224,7 +224,7 @@ fn tenant(provider: SocketAddr, model: &str) -> Result<Tenant> {
     let config = json!({
         "tenant_id": "bench", "name": "Bench",
         "teams": [{"id": "support", "name": "Support"}],
-        "categories": [{"id": "all", "name": "All", "team": "support"}],
+        "categories": [{"id": "all", "name": "All", "description": "Everything", "team": "support"}],
         "models": {
             "mode": "cascade",
             "providers": {"bench": {"kind": "openai", "url": format!("http://{provider}/v1")}},

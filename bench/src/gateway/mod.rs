@@ -20,7 +20,7 @@ pub(crate) use worker::run as work;
 /// Calls a second; none is one after the other.
 const RATES: [Option<u32>; 4] = [None, Some(100), Some(500), Some(2_000)];
 /// Of each measurement.
-const SECONDS: f64 = 5.0;
+const SECONDS: f64 = 3.0;
 /// Streams at once.
 const STREAMS: u64 = 1_000;
 /// What the promises are.
@@ -32,6 +32,9 @@ const DIRECT: &str = "direct";
 const OURS: &str = "switchboard";
 const OURS_CUSTOMERS: &str = "switchboard, a customer each";
 const TENSORZERO: &str = "TensorZero";
+const LITELLM: &str = "LiteLLM";
+/// In the order of the tables.
+const NAMES: [&str; 5] = [DIRECT, OURS, OURS_CUSTOMERS, TENSORZERO, LITELLM];
 
 /// Somebody whose calls are measured.
 struct Subject {
@@ -117,7 +120,7 @@ fn measure(provider: SocketAddr, peers: Vec<Peer>) -> Result<Value> {
                 }
             }
             add_what_is_added(&mut row, what);
-            rates.insert(rate.map_or("one at a time".to_owned(), |rate| format!("{rate}/s")), Value::Object(row));
+            rates.insert(rate_name(rate), Value::Object(row));
         }
         measured.insert(what.to_owned(), Value::Object(rates));
     }
@@ -174,7 +177,7 @@ fn streams(subjects: &mut [Subject]) -> Result<Value> {
 fn kept(measured: &Map<String, Value>, streams: &Value, paid: &Map<String, Value>) -> Value {
     let at = |what: &str, rate: &str, name: &str, key: &str| measured[what][rate][name][key].as_f64();
     let ours = |what: &str, rate: &str, key: &str| at(what, rate, OURS, key);
-    let rates = || RATES.iter().map(|rate| rate.map_or("one at a time".to_owned(), |rate| format!("{rate}/s")));
+    let rates = || RATES.into_iter().map(rate_name);
     let not_behind = |what: &str| {
         rates().all(|rate| match (ours(what, &rate, "added_p50_ms"), at(what, &rate, TENSORZERO, "added_p50_ms")) {
             (Some(ours), Some(theirs)) => ours <= theirs,
@@ -196,6 +199,10 @@ fn kept(measured: &Map<String, Value>, streams: &Value, paid: &Map<String, Value
     })
 }
 
+fn rate_name(rate: Option<u32>) -> String {
+    rate.map_or_else(|| "one at a time".to_owned(), |rate| format!("{rate}/s"))
+}
+
 fn thousandths(number: f64) -> f64 {
     (number * 1e3).round() / 1e3
 }
@@ -206,9 +213,13 @@ pub(crate) fn print(figures: &Value) {
     for what in ["plain", "stream"] {
         let (first, title) = if what == "plain" { ("", "whole call") } else { ("first_", "first token of a stream") };
         println!("{title}, ms                            p50      p99   added p50  added p99  added CPU   calls/s");
-        for (rate, row) in figures["added"][what].as_object().unwrap_or(&empty) {
+        for rate in RATES.into_iter().map(rate_name) {
             println!("  {rate}");
-            for (name, seen) in row.as_object().unwrap_or(&empty) {
+            for name in NAMES {
+                let seen = &figures["added"][what][&rate][name];
+                if seen.is_null() {
+                    continue;
+                }
                 let number = |key: &str| seen[key].as_f64().map_or("-".to_owned(), |number| format!("{number:.3}"));
                 println!(
                     "    {name:<29} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9}{}",

@@ -15,7 +15,7 @@ use tokio::{
     net::TcpStream,
 };
 
-use super::worker::Whom;
+use super::{LITELLM, TENSORZERO, worker::Whom};
 use crate::process;
 
 /// LiteLLM needs a quarter of a minute on a quiet machine.
@@ -51,7 +51,7 @@ const LITELLM_CONFIG: &str = include_str!("../../peers/litellm/config.yaml");
 
 /// It chooses its port and prints where it listens.
 fn tensorzero(python: &Path, provider: SocketAddr, folder: &Path) -> Result<Peer> {
-    let (config, program) = (folder.join("tensorzero.toml"), folder.join("tensorzero.py"));
+    let (config, program) = (folder.join("tensorzero.toml"), folder.join("start.py"));
     fs::write(&config, TENSORZERO_CONFIG.replace("PROVIDER", &provider.to_string()))?;
     fs::write(&program, TENSORZERO_START)?;
     let started = Instant::now();
@@ -59,15 +59,19 @@ fn tensorzero(python: &Path, provider: SocketAddr, folder: &Path) -> Result<Peer
     command.arg(&program).arg(&config).stdout(Stdio::piped());
     command.env("UPSTREAM_API_KEY", "none").env("TENSORZERO_DISABLE_PSEUDONYMOUS_USAGE_ANALYTICS", "1");
     let mut child = command.env("RUST_LOG", "warn").spawn().context("TensorZero does not start")?;
-    let mut lines = BufReader::new(child.stdout.take().context("no stdout")?).lines();
-    let address = loop {
+    let output = child.stdout.take();
+    let whom =
+        |address| Whom::Http { address, path: "/openai/v1/chat/completions", model: "tensorzero::model_name::small" };
+    let mut peer = Peer { child, name: TENSORZERO, whom: whom(provider), started_in: Duration::ZERO };
+    let mut lines = BufReader::new(output.context("no stdout")?).lines();
+    loop {
         let line = lines.next().context("TensorZero ended; what it says is above")??;
         if let Some(url) = line.strip_prefix("ready http://") {
-            break url.split('/').next().unwrap_or_default().parse()?;
+            peer.whom = whom(url.split('/').next().unwrap_or_default().parse()?);
+            peer.started_in = started.elapsed();
+            return Ok(peer);
         }
-    };
-    let whom = Whom::Http { address, path: "/openai/v1/chat/completions", model: "tensorzero::model_name::small" };
-    Ok(Peer { child, name: "TensorZero", whom, started_in: started.elapsed() })
+    }
 }
 
 async fn litellm(python: &Path, provider: SocketAddr, folder: &Path) -> Result<Peer> {
@@ -97,18 +101,17 @@ async fn litellm(python: &Path, provider: SocketAddr, folder: &Path) -> Result<P
     command.arg("-I").arg(python.with_file_name("litellm")).arg("--config").arg(&config);
     command.args(["--host", "127.0.0.1", "--num_workers", "1", "--port", &address.port().to_string()]);
     let log = fs::File::create(folder.join("litellm.log"))?;
-    let mut child = command.stdout(log.try_clone()?).stderr(log).spawn().context("LiteLLM does not start")?;
-    loop {
-        let ended = child.try_wait()?;
+    let child = command.stdout(log.try_clone()?).stderr(log).spawn().context("LiteLLM does not start")?;
+    let whom = Whom::Http { address, path: "/v1/chat/completions", model: "small" };
+    let mut peer = Peer { child, name: LITELLM, whom, started_in: Duration::ZERO };
+    while !answers(address).await.unwrap_or(false) {
+        let ended = peer.child.try_wait()?;
         let log = || fs::read_to_string(folder.join("litellm.log")).unwrap_or_default();
         ensure!(ended.is_none() && started.elapsed() < START, "LiteLLM does not start: {}", log());
-        if answers(address).await.unwrap_or(false) {
-            break;
-        }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    let whom = Whom::Http { address, path: "/v1/chat/completions", model: "small" };
-    Ok(Peer { child, name: "LiteLLM", whom, started_in: started.elapsed() })
+    peer.started_in = started.elapsed();
+    Ok(peer)
 }
 
 /// With nothing of this process's environment: no proxies, no keys, no databases.
