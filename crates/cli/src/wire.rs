@@ -11,7 +11,7 @@ use switchboard_core::{
     effects::OnTheirWay,
     error,
     models::Gateway,
-    ports::{Clock, Ids, ModelStore, Secrets, TenantSource},
+    ports::{ChatModel, Clock, Ids, ModelStore, Secrets, TenantSource},
 };
 use switchboard_knowledge::LocalClassifier;
 use switchboard_local::{
@@ -102,7 +102,8 @@ pub(crate) async fn wire(data: &DataFolder, settings: &Settings, role: Role) -> 
     let elsewhere = elsewhere(settings, &clock).await?;
     let secrets = elsewhere.secrets.unwrap_or_else(|| Arc::new(FolderSecrets::new(data.secrets())));
     let outbound = outbound(settings)?;
-    let connectors = connectors(&outbound, &secrets, &clock);
+    let mut connectors = connectors(&outbound, &secrets, &clock);
+    connectors.models.bedrock = bedrock(settings)?;
     let oidc = match settings.oidc.config()? {
         Some(config) => Some(Arc::new(Oidc::new(config, Arc::new(HttpIssuer::new(outbound.clone())), clock.clone())?)),
         None => None,
@@ -124,7 +125,12 @@ pub(crate) async fn wire(data: &DataFolder, settings: &Settings, role: Role) -> 
         }),
         classifier: classifier.clone(),
         learner: classifier.clone(),
-        gateway: Arc::new(Gateway::new(connectors.models, store.clone(), Arc::clone(&clock), Arc::clone(&ids))),
+        gateway: Arc::new(Gateway::new(
+            Arc::new(connectors.models),
+            store.clone(),
+            Arc::clone(&clock),
+            Arc::clone(&ids),
+        )),
         models: elsewhere.models.unwrap_or_else(|| Arc::new(FolderModels::new(data.models().join("tenants")))),
         desk: Arc::new(DeskByTenant {
             folder: Arc::new(FolderDesk::new(tenants_folder)),
@@ -168,6 +174,16 @@ async fn elsewhere(settings: &Settings, _: &Arc<dyn Clock>) -> Result<Elsewhere>
         anyhow::bail!("aws.adapters: {WITHOUT_AWS}");
     }
     Ok(Elsewhere::default())
+}
+
+#[cfg(feature = "aws")]
+fn bedrock(settings: &Settings) -> Result<Option<Arc<dyn ChatModel>>> {
+    Ok(Some(Arc::new(switchboard_aws::BedrockModels::new(Arc::new(crate::aws::bedrock(&settings.aws)?)))))
+}
+
+#[cfg(not(feature = "aws"))]
+fn bedrock(_: &Settings) -> Result<Option<Arc<dyn ChatModel>>> {
+    Ok(None)
 }
 
 #[cfg(not(feature = "aws"))]

@@ -189,6 +189,8 @@ pub const MODEL_TICKET_CHARS: usize = 8_000;
 pub const MODEL_CHAIN: usize = 5;
 /// Bytes of a model's name.
 pub const MODEL_NAME_BYTES: usize = 256;
+/// Bytes of the name of a region of AWS.
+pub const REGION_BYTES: usize = 32;
 /// Times that one model is asked the same before the next of its chain is.
 pub const MODEL_TRIES: u32 = 3;
 /// The wait before a model is asked again; it doubles with each try.

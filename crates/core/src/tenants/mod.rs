@@ -18,7 +18,7 @@ pub use config::{
     LevelsConfig, PriorityConfig, QuotasConfig, ReviewConfig, RuleConditions, RuleConfig, ServiceLevelConfig,
     ServiceStatusConfig, TeamConfig, TenantConfig, WebhookRepeats, WeightsConfig,
 };
-pub use models::{BudgetConfig, ModelLink, ModelsConfig, ProviderConfig, SureFromConfig, TicketMode};
+pub use models::{BudgetConfig, GuardrailConfig, ModelLink, ModelsConfig, ProviderConfig, SureFromConfig, TicketMode};
 pub use recogniser::Recogniser;
 pub use retention::{KeepFor, Retention, RetentionConfig, RetentionPolicy};
 
