@@ -1,5 +1,8 @@
 //! Tickets that the local classifier is not sure of, over HTTP: the real binary asks a server that speaks OpenAI's API.
 
+#[cfg(feature = "aws")]
+mod bedrock;
+
 use serde_json::{Value, json};
 use switchboard_testkit::doubles::openai::{OpenAiDouble, Reply};
 
