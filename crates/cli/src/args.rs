@@ -175,8 +175,26 @@ pub(crate) enum Command {
 #[derive(Debug, clap::Args)]
 pub(crate) struct Eval {
     /// Labelled texts, of which a part is held back for the test; `-` for standard input.
-    #[arg(value_name = "DATA", required_unless_present = "train", conflicts_with_all = ["train", "test"])]
+    #[arg(value_name = "DATA", required_unless_present_any = ["train", "trial"], conflicts_with_all = ["train", "test"])]
     pub(crate) file: Option<PathBuf>,
+    /// Choose from which sureness on the tenant's language models stand: asks them about labelled texts that the local classifier
+    /// is not sure of, and shows what each choice costs and gives. The labels are the tenant's categories or teams.
+    #[arg(long, requires = "file", conflicts_with_all = ["holdout", "shots", "gates"])]
+    pub(crate) tune: bool,
+    /// With --tune: so many texts at most, drawn by chance. Each may cost a call of each model.
+    #[arg(long, value_name = "TEXTS", default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..), requires = "tune")]
+    pub(crate) texts: u32,
+    /// Compare the tenant's configuration with the one that is tried beside it, on the tickets that took part; with a name, an
+    /// earlier trial.
+    #[arg(long, value_name = "NAME", num_args = 0..=1, conflicts_with_all = ["file", "train", "test", "holdout", "shots", "gates"])]
+    #[expect(clippy::option_option, reason = "the option may stand alone, with a value, or not at all")]
+    pub(crate) trial: Option<Option<switchboard_core::ids::TrialName>>,
+    /// With --trial: tickets accepted from this time on (RFC 3339).
+    #[arg(long, requires = "trial")]
+    pub(crate) since: Option<Timestamp>,
+    /// With --trial: tickets accepted before this time (RFC 3339).
+    #[arg(long, requires = "trial")]
+    pub(crate) until: Option<Timestamp>,
     /// Labelled texts to learn from, beside --test.
     #[arg(long, value_name = "FILE", requires = "test")]
     pub(crate) train: Option<PathBuf>,

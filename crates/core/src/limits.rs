@@ -185,6 +185,8 @@ pub const ISSUER_TIME: Duration = Duration::from_secs(5);
 pub const MODEL_CATEGORIES: usize = 40;
 /// Characters of a ticket that a model reads.
 pub const MODEL_TICKET_CHARS: usize = 8_000;
+/// The longest that a decision may be kept waiting for what a trial's configuration would have decided, in seconds.
+pub const SHADOW_SECONDS: u64 = 60;
 /// Times that a model which plans by itself is asked for its next step.
 pub const AGENT_STEPS: u32 = 6;
 /// Tools that it may call altogether.
