@@ -194,9 +194,9 @@ mod tests {
     /// in a third of those where it says 60; the large one is always right and says 80.
     fn texts() -> Vec<Stages> {
         let unsure = |n: usize| Stages {
-            local: said(0.4, n % 2 == 0, 0.0),
+            local: said(0.4, n.is_multiple_of(2), 0.0),
             is_unsure: true,
-            small: Some(if n < 30 { said(0.9, true, 0.001) } else { said(0.6, n % 3 != 0, 0.001) }),
+            small: Some(if n < 30 { said(0.9, true, 0.001) } else { said(0.6, !n.is_multiple_of(3), 0.001) }),
             large: Some(said(0.8, true, 0.01)),
         };
         let sure = Stages { local: said(0.99, true, 0.0), is_unsure: false, small: None, large: None };
