@@ -10,8 +10,8 @@ use switchboard_core::{
     by_tenant::{CustomersByTenant, DeskByTenant, StatusByTenant},
     effects::OnTheirWay,
     error,
-    models::Gateway,
-    ports::{ChatModel, Clock, Ids, ModelStore, Secrets, TenantSource},
+    models::{Gateway, Pooled, Recorded, Unpaid},
+    ports::{ChatModel, Clock, Ids, ModelStore, Secrets, TenantSource, UsageLedger},
 };
 use switchboard_knowledge::LocalClassifier;
 use switchboard_local::{
@@ -19,7 +19,11 @@ use switchboard_local::{
     load_or_make_pepper,
 };
 
-use crate::{data::DataFolder, settings::Settings};
+use crate::{
+    cassettes::{self, FolderTape},
+    data::DataFolder,
+    settings::{Models, Settings},
+};
 
 /// The core and what a shell needs beside it.
 pub(crate) struct Wired {
@@ -30,6 +34,8 @@ pub(crate) struct Wired {
     pub(crate) secrets: Arc<dyn Secrets>,
     pub(crate) pepper: Pepper,
     pub(crate) oidc: Option<Arc<Oidc>>,
+    /// Before the ledger of spend on models, in a server.
+    pub(crate) pooled: Option<Arc<Pooled>>,
 }
 
 /// What a command needs that works on any data: a folder's, or those of a deployment on AWS.
@@ -109,6 +115,16 @@ pub(crate) async fn wire(data: &DataFolder, settings: &Settings, role: Role) -> 
         None => None,
     };
     let classifier = Arc::new(LocalClassifier::new(training_threads(role)));
+    // A command ends after a few calls; it would only have to give the rest back.
+    let pooled = matches!(role, Role::Server)
+        .then(|| Arc::new(Pooled::new(store.clone(), Arc::clone(&clock), Arc::clone(&ids))));
+    let ledger: Arc<dyn UsageLedger> = match &pooled {
+        // What is played costs nothing.
+        _ if !settings.models.cassettes.as_os_str().is_empty() => Arc::new(Unpaid),
+        Some(pooled) => pooled.clone(),
+        None => store.clone(),
+    };
+    let models = models(Arc::new(connectors.models), settings, &clock)?;
     let app = App {
         tenants: elsewhere.tenants.unwrap_or_else(|| tenants.clone()),
         tickets: store.clone(),
@@ -125,12 +141,7 @@ pub(crate) async fn wire(data: &DataFolder, settings: &Settings, role: Role) -> 
         }),
         classifier: classifier.clone(),
         learner: classifier.clone(),
-        gateway: Arc::new(Gateway::new(
-            Arc::new(connectors.models),
-            store.clone(),
-            Arc::clone(&clock),
-            Arc::clone(&ids),
-        )),
+        gateway: Arc::new(Gateway::new(models, ledger, Arc::clone(&clock), Arc::clone(&ids))),
         models: elsewhere.models.unwrap_or_else(|| Arc::new(FolderModels::new(data.models().join("tenants")))),
         desk: Arc::new(DeskByTenant {
             folder: Arc::new(FolderDesk::new(tenants_folder)),
@@ -146,7 +157,19 @@ pub(crate) async fn wire(data: &DataFolder, settings: &Settings, role: Role) -> 
         retry_delays: RETRY_DELAYS.into(),
         backlog: settings.backlog(),
     };
-    Ok(Wired { app, store, classifier, tenants, secrets, pepper, oidc })
+    Ok(Wired { app, store, classifier, tenants, secrets, pepper, oidc, pooled })
+}
+
+/// The models themselves, recorded where that is wished, or recorded calls of them.
+fn models(models: Arc<dyn ChatModel>, settings: &Settings, clock: &Arc<dyn Clock>) -> Result<Arc<dyn ChatModel>> {
+    let Models { record, cassettes } = &settings.models;
+    if !cassettes.as_os_str().is_empty() {
+        return Ok(Arc::new(cassettes::cassette(cassettes)?));
+    }
+    if record.as_os_str().is_empty() {
+        return Ok(models);
+    }
+    Ok(Arc::new(Recorded::new(models, Arc::new(FolderTape::open(record)?), Arc::clone(clock))))
 }
 
 /// The one client for other people's systems.

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::{
-    Answer, AnswerStream, Bill, Broken, Budgeted, Message, Metered, ModelError, ModelErrorKind, NanoUsd, Part, Prompt,
-    Retried, StopReason, Till, TimeLimited, Usage,
+    Answer, AnswerStream, Bill, Broken, Budgeted, Message, Metered, ModelError, ModelErrorKind, NanoUsd, Part,
+    Patience, Prompt, Retried, StopReason, Till, TimeLimited, Usage,
     answers::{self, Answers},
     time_limited::within,
 };
@@ -62,6 +62,7 @@ pub struct Gateway {
     clock: Arc<dyn Clock>,
     ids: Arc<dyn Ids>,
     breakers: Arc<Breakers>,
+    patience: Arc<Patience>,
     answers: Answers,
 }
 
@@ -78,7 +79,7 @@ impl Gateway {
     ) -> Self {
         let breakers = Breakers::new(clock.clone(), Rests::Even).with_slow(limits::LARGE_MODEL_TIME);
         let answers = Answers::new(clock.clone());
-        Self { model, ledger, clock, ids, breakers: Arc::new(breakers), answers }
+        Self { model, ledger, clock, ids, breakers: Arc::new(breakers), patience: Arc::default(), answers }
     }
 
     /// Asks until an answer can be read. An answer that `read` finds to be [`ModelErrorKind::BadOutput`] is asked for once more from
@@ -175,6 +176,7 @@ impl Gateway {
         };
         let metered = Metered::new(self.model.clone(), self.clock.clone(), asked.role);
         let time_limited = TimeLimited::new(metered, self.clock.clone(), asked.role.time());
+        let time_limited = time_limited.with_patience(self.patience.clone());
         let retried = Retried::new(Budgeted::new(time_limited, till), self.clock.clone(), self.ids.clone());
         Broken::new(retried, self.breakers.clone())
     }

@@ -7,10 +7,13 @@
 mod answers;
 mod broken;
 mod budgeted;
+mod cassette;
 pub mod error;
 mod gateway;
 pub mod message;
 mod metered;
+mod patience;
+mod pooled;
 pub mod price;
 mod retried;
 mod template;
@@ -18,12 +21,15 @@ mod time_limited;
 
 pub use broken::Broken;
 pub use budgeted::{Bill, Budgeted, Till};
+pub use cassette::{Cassette, Recorded, Recording, Tape, UnknownForm, Unpaid};
 pub use error::{ModelError, ModelErrorKind};
 pub use gateway::{Answered, Asked, Gateway, Role};
 pub use message::{
     Answer, AnswerStream, Message, Part, Prompt, Schema, StopReason, StreamEvent, Tool, ToolResult, ToolUse, Usage,
 };
 pub use metered::Metered;
+pub use patience::Patience;
+pub use pooled::Pooled;
 pub use price::{ModelPrice, NanoUsd, PriceList};
 pub use retried::Retried;
 pub use template::Template;

@@ -1,8 +1,10 @@
 //! The gateway to language models and its layers, with scripted models and a clock that a test moves.
 
+mod cassettes;
 mod gateway;
 mod interleavings;
 mod layers;
+mod pooled;
 mod streams;
 
 use std::{sync::Arc, time::Duration};
@@ -12,7 +14,7 @@ use switchboard_core::{
     error::{Error, ErrorKind, Result},
     ids::CustomerId,
     models::{Answered, Asked, Gateway, ModelError, ModelErrorKind, NanoUsd, Prompt, Role, Usage},
-    ports::{Ceilings, Clock, Ids, Reservation, Reserved, Spend, Spent, TenantScope, UsageLedger, Wanted},
+    ports::{Ceilings, Clock, Ids, Reservation, Reserved, Settlement, Spend, Spent, TenantScope, UsageLedger, Wanted},
     tenants::{ModelLink, Tenant},
     time::Timestamp,
 };
@@ -114,7 +116,7 @@ impl UsageLedger for NoLedger {
         no_ledger()
     }
 
-    async fn settle(&self, _: &TenantScope, _: Reservation, _: NanoUsd) -> Result<()> {
+    async fn settle(&self, _: &TenantScope, _: Reservation, _: Settlement) -> Result<()> {
         no_ledger()
     }
 
