@@ -14,7 +14,8 @@ use switchboard_core::{
 };
 
 use crate::{
-    Bell, Clients, DynamoAudit, DynamoCustomers, DynamoKeys, DynamoStore, ManagedSecrets, S3Models, S3Tenants, pepper,
+    BedrockClients, BedrockModels, Bell, Clients, DynamoAudit, DynamoCustomers, DynamoKeys, DynamoStore,
+    ManagedSecrets, S3Models, S3Tenants, pepper,
 };
 
 /// Everything that a deployment keeps, for the functions and for the command line.
@@ -49,7 +50,8 @@ impl Deployment {
     }
 
     /// The core over it. There is no bound on what waits: the queue is no memory of ours.
-    pub fn app<C: Classifier + Learner + 'static>(&self, connectors: Connectors, classifier: Arc<C>) -> App {
+    pub fn app<C: Classifier + Learner + 'static>(&self, mut connectors: Connectors, classifier: Arc<C>) -> App {
+        connectors.models.bedrock = Some(Arc::new(BedrockModels::new(Arc::new(BedrockClients::beside(&self.clients)))));
         let (clients, clock) = (&self.clients, &self.clock);
         let audit = DynamoAudit::new(clients, self.pepper.audit_key(), clock.clone(), self.ids.clone());
         App {
@@ -65,7 +67,12 @@ impl Deployment {
             status: Arc::new(StatusByTenant { file: Arc::new(NoFolder), http: connectors.status }),
             classifier: classifier.clone(),
             learner: classifier,
-            gateway: Arc::new(Gateway::new(connectors.models, self.store.clone(), clock.clone(), self.ids.clone())),
+            gateway: Arc::new(Gateway::new(
+                Arc::new(connectors.models),
+                self.store.clone(),
+                clock.clone(),
+                self.ids.clone(),
+            )),
             models: Arc::new(S3Models::new(clients.clone())),
             desk: Arc::new(DeskByTenant {
                 folder: Arc::new(NoFolder),

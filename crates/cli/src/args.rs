@@ -2,6 +2,7 @@ mod access;
 mod aws;
 mod costs;
 mod effects;
+mod evaluate;
 mod keeping;
 
 use std::{net::SocketAddr, path::PathBuf};
@@ -11,14 +12,13 @@ pub(crate) use aws::Aws;
 use clap::{Parser, Subcommand};
 pub(crate) use costs::Costs;
 pub(crate) use effects::{Effects, ResolutionArgs};
+pub(crate) use evaluate::{Audit, Eval, Measuring, Stages};
+pub(crate) use keeping::{Backup, Examples, Export, Restore, Retention, Tenants};
 use switchboard_core::{
     ids::{CategoryId, EventId, TeamId, TenantId, TicketId},
     tickets::{PriorityLevel, SyncStatus},
     time::Timestamp,
 };
-use switchboard_knowledge::eval::Gate;
-
-pub(crate) use keeping::{Backup, Examples, Export, Restore, Retention, Tenants};
 
 /// Routes support tickets: one program, one SQLite file, nothing else.
 ///
@@ -46,6 +46,12 @@ pub(crate) struct Global {
     /// Work on the deployment on AWS that the section `aws` of the settings names, instead of a data folder.
     #[arg(long, global = true, conflicts_with = "data")]
     pub(crate) aws: bool,
+    /// Keep each call of a language model in this folder, without personal data (`models.record`).
+    #[arg(long, global = true, value_name = "DIR", conflicts_with_all = ["cassettes", "aws"])]
+    pub(crate) record: Option<PathBuf>,
+    /// Ask no language model: answer from what --record has kept in this folder (`models.cassettes`).
+    #[arg(long, global = true, value_name = "DIR", conflicts_with = "aws")]
+    pub(crate) cassettes: Option<PathBuf>,
     /// Print JSON for programs instead of tables for people.
     #[arg(long, global = true)]
     pub(crate) json: bool,
@@ -170,78 +176,6 @@ pub(crate) enum Command {
         /// The shell.
         shell: clap_complete::Shell,
     },
-}
-
-#[derive(Debug, clap::Args)]
-pub(crate) struct Eval {
-    /// Labelled texts, of which a part is held back for the test; `-` for standard input.
-    #[arg(value_name = "DATA", required_unless_present = "train", conflicts_with_all = ["train", "test"])]
-    pub(crate) file: Option<PathBuf>,
-    /// Labelled texts to learn from, beside --test.
-    #[arg(long, value_name = "FILE", requires = "test")]
-    pub(crate) train: Option<PathBuf>,
-    /// Labelled texts to test with.
-    #[arg(long, value_name = "FILE", requires = "train")]
-    pub(crate) test: Option<PathBuf>,
-    /// The share of the texts of each label that is held back.
-    #[arg(long, value_name = "SHARE", default_value_t = 0.2, value_parser = share)]
-    pub(crate) holdout: f64,
-    /// Learn from so many texts of each label only.
-    #[arg(long, value_name = "K", value_parser = clap::value_parser!(u32).range(1..))]
-    pub(crate) shots: Option<u32>,
-    /// A figure that must be reached, such as accuracy>=0.9; exit code 1 if it is not. May be repeated.
-    #[arg(long = "gate", value_name = "METRIC>=NUMBER")]
-    pub(crate) gates: Vec<Gate>,
-    #[command(flatten)]
-    pub(crate) measuring: Measuring,
-}
-
-#[derive(Debug, clap::Args)]
-pub(crate) struct Audit {
-    /// Labelled tickets: the label is the team or the category.
-    pub(crate) file: PathBuf,
-    /// The column of the date; guessed when absent.
-    #[arg(long, value_name = "NAME")]
-    pub(crate) date_column: Option<String>,
-    #[command(flatten)]
-    pub(crate) measuring: Measuring,
-}
-
-/// What `eval` and `audit` share.
-#[derive(Debug, clap::Args)]
-pub(crate) struct Measuring {
-    /// The column of the text; may be repeated, then they are joined. Guessed when absent.
-    #[arg(long = "text-column", value_name = "NAME")]
-    pub(crate) text_columns: Vec<String>,
-    /// The column of the label; guessed when absent.
-    #[arg(long, value_name = "NAME")]
-    pub(crate) label_column: Option<String>,
-    /// The stages that answer: words alone, or words and then meaning. Both when the embedding model is installed.
-    #[arg(long)]
-    pub(crate) stage: Option<Stages>,
-    /// Take a sample of so many rows of a larger file.
-    #[arg(long, value_name = "ROWS", default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(1..))]
-    pub(crate) limit: u32,
-    /// Where orders, samples and splits come from.
-    #[arg(long, default_value_t = 1)]
-    pub(crate) seed: u64,
-    /// Write a report with plots, in one file.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) html: Option<PathBuf>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub(crate) enum Stages {
-    /// Words alone.
-    One,
-    /// Words, and meaning where words are unsure.
-    Both,
-}
-
-/// A share that leaves something on both sides.
-fn share(text: &str) -> Result<f64, String> {
-    let share: f64 = text.parse().map_err(|_| "is not a number".to_owned())?;
-    if share > 0.0 && share < 1.0 { Ok(share) } else { Err("must lie between 0 and 1".to_owned()) }
 }
 
 #[derive(Debug, Subcommand)]

@@ -10,8 +10,8 @@ use switchboard_core::{
     by_tenant::{CustomersByTenant, DeskByTenant, StatusByTenant},
     effects::OnTheirWay,
     error,
-    models::{Gateway, Pooled},
-    ports::{Clock, Ids, ModelStore, Secrets, TenantSource, UsageLedger},
+    models::{Gateway, Pooled, Recorded, Unpaid},
+    ports::{ChatModel, Clock, Ids, ModelStore, Secrets, TenantSource, UsageLedger},
 };
 use switchboard_knowledge::LocalClassifier;
 use switchboard_local::{
@@ -19,7 +19,11 @@ use switchboard_local::{
     load_or_make_pepper,
 };
 
-use crate::{data::DataFolder, settings::Settings};
+use crate::{
+    cassettes::{self, FolderTape},
+    data::DataFolder,
+    settings::{Models, Settings},
+};
 
 /// The core and what a shell needs beside it.
 pub(crate) struct Wired {
@@ -104,7 +108,8 @@ pub(crate) async fn wire(data: &DataFolder, settings: &Settings, role: Role) -> 
     let elsewhere = elsewhere(settings, &clock).await?;
     let secrets = elsewhere.secrets.unwrap_or_else(|| Arc::new(FolderSecrets::new(data.secrets())));
     let outbound = outbound(settings)?;
-    let connectors = connectors(&outbound, &secrets, &clock);
+    let mut connectors = connectors(&outbound, &secrets, &clock);
+    connectors.models.bedrock = bedrock(settings)?;
     let oidc = match settings.oidc.config()? {
         Some(config) => Some(Arc::new(Oidc::new(config, Arc::new(HttpIssuer::new(outbound.clone())), clock.clone())?)),
         None => None,
@@ -114,9 +119,12 @@ pub(crate) async fn wire(data: &DataFolder, settings: &Settings, role: Role) -> 
     let pooled = matches!(role, Role::Server)
         .then(|| Arc::new(Pooled::new(store.clone(), Arc::clone(&clock), Arc::clone(&ids))));
     let ledger: Arc<dyn UsageLedger> = match &pooled {
+        // What is played costs nothing.
+        _ if !settings.models.cassettes.as_os_str().is_empty() => Arc::new(Unpaid),
         Some(pooled) => pooled.clone(),
         None => store.clone(),
     };
+    let models = models(Arc::new(connectors.models), settings, &clock)?;
     let app = App {
         tenants: elsewhere.tenants.unwrap_or_else(|| tenants.clone()),
         tickets: store.clone(),
@@ -133,7 +141,7 @@ pub(crate) async fn wire(data: &DataFolder, settings: &Settings, role: Role) -> 
         }),
         classifier: classifier.clone(),
         learner: classifier.clone(),
-        gateway: Arc::new(Gateway::new(connectors.models, ledger, Arc::clone(&clock), Arc::clone(&ids))),
+        gateway: Arc::new(Gateway::new(models, ledger, Arc::clone(&clock), Arc::clone(&ids))),
         models: elsewhere.models.unwrap_or_else(|| Arc::new(FolderModels::new(data.models().join("tenants")))),
         desk: Arc::new(DeskByTenant {
             folder: Arc::new(FolderDesk::new(tenants_folder)),
@@ -150,6 +158,18 @@ pub(crate) async fn wire(data: &DataFolder, settings: &Settings, role: Role) -> 
         backlog: settings.backlog(),
     };
     Ok(Wired { app, store, classifier, tenants, secrets, pepper, oidc, pooled })
+}
+
+/// The models themselves, recorded where that is wished, or recorded calls of them.
+fn models(models: Arc<dyn ChatModel>, settings: &Settings, clock: &Arc<dyn Clock>) -> Result<Arc<dyn ChatModel>> {
+    let Models { record, cassettes } = &settings.models;
+    if !cassettes.as_os_str().is_empty() {
+        return Ok(Arc::new(cassettes::cassette(cassettes)?));
+    }
+    if record.as_os_str().is_empty() {
+        return Ok(models);
+    }
+    Ok(Arc::new(Recorded::new(models, Arc::new(FolderTape::open(record)?), Arc::clone(clock))))
 }
 
 /// The one client for other people's systems.
@@ -177,6 +197,16 @@ async fn elsewhere(settings: &Settings, _: &Arc<dyn Clock>) -> Result<Elsewhere>
         anyhow::bail!("aws.adapters: {WITHOUT_AWS}");
     }
     Ok(Elsewhere::default())
+}
+
+#[cfg(feature = "aws")]
+fn bedrock(settings: &Settings) -> Result<Option<Arc<dyn ChatModel>>> {
+    Ok(Some(Arc::new(switchboard_aws::BedrockModels::new(Arc::new(crate::aws::bedrock(&settings.aws)?)))))
+}
+
+#[cfg(not(feature = "aws"))]
+fn bedrock(_: &Settings) -> Result<Option<Arc<dyn ChatModel>>> {
+    Ok(None)
 }
 
 #[cfg(not(feature = "aws"))]

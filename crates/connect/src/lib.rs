@@ -21,7 +21,7 @@ pub mod zendesk;
 use std::sync::Arc;
 
 use switchboard_core::{
-    by_tenant::Connectors,
+    by_tenant::{Connectors, ModelsByProvider},
     ports::{Clock, Secrets},
 };
 
@@ -37,7 +37,10 @@ pub use zendesk::ZendeskDesk;
 /// All connectors over one client, each tenant's desk behind a breaker of its own.
 pub fn connectors(outbound: &Arc<Outbound>, secrets: &Arc<dyn Secrets>, clock: &Arc<dyn Clock>) -> Connectors {
     Connectors {
-        models: Arc::new(OpenAiModels::new(outbound.clone(), secrets.clone())),
+        models: ModelsByProvider {
+            openai: Arc::new(OpenAiModels::new(outbound.clone(), secrets.clone())),
+            bedrock: None,
+        },
         customers: Arc::new(HttpCustomers::new(outbound.clone(), secrets.clone(), clock.clone())),
         status: Arc::new(HttpStatus::new(outbound.clone(), secrets.clone(), clock.clone())),
         webhook: Arc::new(BreakerDesk::new(

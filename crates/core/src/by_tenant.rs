@@ -7,18 +7,19 @@ use async_trait::async_trait;
 use crate::{
     error::Result,
     ids::{CustomerId, ServiceId},
+    models::{Answer, AnswerStream, ModelError, ModelErrorKind, Prompt},
     ports::{
         ChatModel, Clock, Customer, CustomerDirectory, CustomerStore, Desk, DeskReceipt, DeskUpdate, Repeats,
         ServiceStatus, StatusReport, StoredCustomer, TenantScope,
     },
-    tenants::{CustomersConfig, DeskConfig, ServiceStatusConfig, Tenant},
+    tenants::{CustomersConfig, DeskConfig, ModelLink, ProviderConfig, ServiceStatusConfig, Tenant},
     time::Timestamp,
 };
 
 /// The adapters of other people's systems, which are the same wherever this runs.
 pub struct Connectors {
     /// Language models.
-    pub models: Arc<dyn ChatModel>,
+    pub models: ModelsByProvider,
     /// Customers by HTTP.
     pub customers: Arc<dyn CustomerDirectory>,
     /// Service status by HTTP.
@@ -27,6 +28,42 @@ pub struct Connectors {
     pub webhook: Arc<dyn Desk>,
     /// The desk `zendesk`.
     pub zendesk: Arc<dyn Desk>,
+}
+
+/// The models of the provider that a link names, by its kind.
+pub struct ModelsByProvider {
+    /// For `openai`.
+    pub openai: Arc<dyn ChatModel>,
+    /// For `bedrock`; a program that was built without AWS has none.
+    pub bedrock: Option<Arc<dyn ChatModel>>,
+}
+
+impl ModelsByProvider {
+    fn of(&self, tenant: &Tenant, link: &ModelLink) -> Result<&dyn ChatModel, ModelError> {
+        let invalid = |message: String| ModelError::new(ModelErrorKind::Invalid, message);
+        match tenant.config.models.providers.get(&link.provider) {
+            Some(ProviderConfig::Openai { .. }) => Ok(self.openai.as_ref()),
+            Some(ProviderConfig::Bedrock { .. }) => self.bedrock.as_deref().ok_or_else(|| {
+                invalid(format!(
+                    "the model provider `{}` is Amazon Bedrock, and this program was built without AWS; one that has \
+                     it: cargo build --release --features aws",
+                    link.provider
+                ))
+            }),
+            None => Err(invalid(format!("the model provider `{}` is not among the tenant's providers", link.provider))),
+        }
+    }
+}
+
+#[async_trait]
+impl ChatModel for ModelsByProvider {
+    async fn chat(&self, tenant: &Tenant, link: &ModelLink, prompt: &Prompt) -> Result<Answer, ModelError> {
+        self.of(tenant, link)?.chat(tenant, link, prompt).await
+    }
+
+    async fn stream(&self, tenant: &Tenant, link: &ModelLink, prompt: &Prompt) -> Result<AnswerStream, ModelError> {
+        self.of(tenant, link)?.stream(tenant, link, prompt).await
+    }
 }
 
 /// The desk that the tenant's `desk.kind` names.

@@ -185,6 +185,8 @@ pub const ISSUER_TIME: Duration = Duration::from_secs(5);
 pub const MODEL_CATEGORIES: usize = 40;
 /// Characters of a ticket that a model reads.
 pub const MODEL_TICKET_CHARS: usize = 8_000;
+/// The longest that a decision may be kept waiting for what a trial's configuration would have decided, in seconds.
+pub const SHADOW_SECONDS: u64 = 60;
 /// Times that a model which plans by itself is asked for its next step.
 pub const AGENT_STEPS: u32 = 6;
 /// Tools that it may call altogether.
@@ -195,6 +197,8 @@ pub const AGENT_TOKENS: u64 = 30_000;
 pub const MODEL_CHAIN: usize = 5;
 /// Bytes of a model's name.
 pub const MODEL_NAME_BYTES: usize = 256;
+/// Bytes of the name of a region of AWS.
+pub const REGION_BYTES: usize = 32;
 /// Times that one model is asked the same before the next of its chain is.
 pub const MODEL_TRIES: u32 = 3;
 /// The wait before a model is asked again; it doubles with each try.

@@ -69,7 +69,8 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
         Command::Replay { .. } => global.config.take(),
         _ => None,
     };
-    let settings = settings::load(global.config.as_deref(), &data.settings())?;
+    let mut settings = settings::load(global.config.as_deref(), &data.settings())?;
+    settings.models.choose(&mut global)?;
     let is_server = matches!(args.command, Command::Serve { .. });
     start_log(&global, &settings, is_server)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("no async runtime")?;
@@ -78,7 +79,7 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
         match args.command {
             Command::Serve { listen, no_demo, demo: _ } => serve::serve(context, listen, !no_demo).await,
             Command::Route { file } => route::route(context, &file).await,
-            Command::Eval(eval) => eval::eval(&context, &eval),
+            Command::Eval(eval) => eval::run(context, &eval).await,
             Command::Audit(audit) => audit::audit(&context, &audit),
             Command::Tickets(command) => tickets::run(context, command).await,
             Command::Reviews(reviews) => reviews::run(context, reviews).await,

@@ -41,10 +41,7 @@ impl<M> Metered<M> {
     }
 
     fn begin(&self, tenant: &Tenant, link: &ModelLink) -> Measured {
-        let provider = match tenant.config.models.providers.get(&link.provider) {
-            Some(ProviderConfig::Openai { .. }) => "openai",
-            None => "unknown",
-        };
+        let provider = tenant.config.models.providers.get(&link.provider).map_or("unknown", ProviderConfig::kind);
         let model = PriceList::built_in().family(&link.model).unwrap_or("other");
         let labels = Labels { role: self.role.word(), provider, model };
         Measured { labels, clock: self.clock.clone(), began: self.clock.monotonic(), outcome: "dropped" }

@@ -7,6 +7,7 @@
 mod answers;
 mod broken;
 mod budgeted;
+mod cassette;
 pub mod error;
 mod gateway;
 pub mod message;
@@ -20,6 +21,7 @@ mod time_limited;
 
 pub use broken::Broken;
 pub use budgeted::{Bill, Budgeted, Till};
+pub use cassette::{Cassette, Recorded, Recording, Tape, UnknownForm, Unpaid};
 pub use error::{ModelError, ModelErrorKind};
 pub use gateway::{Answered, Asked, Gateway, Role};
 pub use message::{

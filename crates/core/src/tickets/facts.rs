@@ -48,6 +48,24 @@ impl<'a> Facts<'a> {
         }
     }
 
+    /// The same facts for another configuration of the same tenant, as far as they are known.
+    pub(super) fn beside<'b>(&self, tenant: &'b Tenant) -> Facts<'b>
+    where
+        'a: 'b,
+    {
+        Facts {
+            app: self.app,
+            tenant,
+            ticket: self.ticket,
+            journal: Journal { calls: self.journal.calls.clone(), findings: self.journal.findings.clone() },
+            text: self.text.clone(),
+            entities: self.entities.clone(),
+            customer: self.customer.clone(),
+            status: self.status.clone(),
+            history: self.history.clone(),
+        }
+    }
+
     /// Takes over what the tools answered when `past` was decided, with their calls and findings: nobody outside is asked.
     /// What was missing then is missing again.
     pub(super) fn recorded(mut self, past: &Decision) -> Self {

@@ -12,6 +12,8 @@ pub mod review;
 pub mod route;
 mod ticket;
 pub mod tools;
+pub mod trial;
+pub mod tuning;
 pub mod view;
 pub mod write_back;
 

@@ -32,6 +32,12 @@ pub async fn route(app: &App, tenant: &Tenant, ticket: &Ticket) -> Decision {
     if tenant.config.models.mode != TicketMode::Agent {
         facts.complete().await;
     }
+    conclude(facts, started).await
+}
+
+/// The decision from what is known, and what is still to be looked up.
+pub(super) async fn conclude(mut facts: Facts<'_>, started: Duration) -> Decision {
+    let tenant = facts.tenant;
     let local = facts.classify();
     let said = facts.team(&local);
     let (classification, consulted) = if consult::is_wanted(tenant, &local, &said) {
@@ -89,6 +95,7 @@ fn settle(mut facts: Facts<'_>, classification: Classification, consulted: Consu
         tool_calls: journal.calls,
         tokens: consulted.tokens,
         cost_usd: consulted.cost.usd(),
+        trial: None,
         correlation_id: ticket.correlation_id.clone(),
         config_version: tenant.version.clone(),
         created_at: now,

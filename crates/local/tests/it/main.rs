@@ -19,3 +19,4 @@ mod sim;
 mod status;
 mod tenants;
 mod transfer;
+mod trial;

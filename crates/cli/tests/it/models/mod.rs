@@ -1,5 +1,9 @@
 //! Tickets that the local classifier is not sure of, over HTTP: the real binary asks a server that speaks OpenAI's API.
 
+#[cfg(feature = "aws")]
+mod bedrock;
+mod trials;
+
 use serde_json::{Value, json};
 use switchboard_testkit::doubles::openai::{OpenAiDouble, Reply};
 
@@ -11,6 +15,10 @@ use crate::{
 const KEY: &str = "sk-of-the-test-0123456789";
 
 fn home(double: &OpenAiDouble, month_usd: f64) -> Home {
+    home_with(double, month_usd, |_| ())
+}
+
+fn home_with(double: &OpenAiDouble, month_usd: f64, change: impl FnOnce(&mut Value)) -> Home {
     let mut config = acme(&json!({"kind": "folder", "path": "desk"}));
     config["review"] = json!({"precision": 0.99});
     config["models"] = json!({
@@ -19,6 +27,7 @@ fn home(double: &OpenAiDouble, month_usd: f64) -> Home {
         "small": [{"provider": "double", "model": "small", "price": {"input": 0.15, "output": 0.6}}],
         "budget": {"month_usd": month_usd},
     });
+    change(&mut config);
     Home::with_tenant(&config).allow(&[double]).secret("MODELS", KEY)
 }
 

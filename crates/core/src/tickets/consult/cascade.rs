@@ -4,14 +4,16 @@ use serde_json::json;
 
 use super::{
     Consulted, asked, missing,
-    opinion::{DECIDE, Question},
+    opinion::{DECIDE, Opinion},
     roles,
 };
 use crate::{
     guard::Pseudonyms,
-    models::Asked,
+    models::{Answered, Asked, ModelError, Prompt, Role},
     tickets::{Classification, facts::Facts, tools::millis},
 };
+
+pub(in crate::tickets) use super::opinion::Question;
 
 /// Asks the small model and, where it is not sure, the large one.
 pub(super) async fn consult(facts: &mut Facts<'_>, local: Classification) -> (Classification, Consulted) {
@@ -30,8 +32,7 @@ pub(super) async fn consult(facts: &mut Facts<'_>, local: Classification) -> (Cl
     let mut absent = Vec::new();
     for role in roles(tenant) {
         let started = app.clock.monotonic();
-        let ask = Asked { role, customer: Some(&facts.ticket.customer_id), prompt: &prompt };
-        let answer = app.gateway.ask(tenant, &ask, |answer| question.read(answer)).await;
+        let answer = ask(facts, role, &question, &prompt).await;
         let duration_ms = millis(app.clock.monotonic().saturating_sub(started));
         let input = json!({"role": role, "prompt": DECIDE.id(), "categories": question.categories.len()});
         match answer {
@@ -58,4 +59,15 @@ pub(super) async fn consult(facts: &mut Facts<'_>, local: Classification) -> (Cl
     }
     facts.journal.findings.extend(absent);
     (known, consulted)
+}
+
+/// Asks the models of one chain.
+pub(in crate::tickets) async fn ask(
+    facts: &Facts<'_>,
+    role: Role,
+    question: &Question,
+    prompt: &Prompt,
+) -> Result<Answered<Opinion>, ModelError> {
+    let asked = Asked { role, customer: Some(&facts.ticket.customer_id), prompt };
+    facts.app.gateway.ask(facts.tenant, &asked, |answer| question.read(answer)).await
 }

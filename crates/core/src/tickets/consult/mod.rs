@@ -5,7 +5,7 @@
 //! whatever the model answers, it can at worst choose among the tenant's own categories, teams and levels.
 
 mod agent;
-mod cascade;
+pub(super) mod cascade;
 mod opinion;
 
 use serde_json::Value;
@@ -41,13 +41,17 @@ impl Consulted {
 /// Whether the models are to be asked after what the local classifier says. What nobody asks help for is looked at by a person,
 /// and costs nothing.
 pub(super) fn is_wanted(tenant: &Tenant, local: &Classification, said: &Routing) -> bool {
+    match tenant.config.models.mode {
+        TicketMode::Local => false,
+        TicketMode::Cascade => is_unsure(local, said),
+        TicketMode::Agent => !local.is_spam,
+    }
+}
+
+/// Whether a model is to be asked after the local classifier in a cascade.
+pub(super) fn is_unsure(local: &Classification, said: &Routing) -> bool {
     let strange = local.is_out_of_scope && said.decided_by != DecidedBy::Rule;
-    !local.is_spam
-        && match tenant.config.models.mode {
-            TicketMode::Local => false,
-            TicketMode::Cascade => said.confidence < local.confidence_needed || strange,
-            TicketMode::Agent => true,
-        }
+    !local.is_spam && (said.confidence < local.confidence_needed || strange)
 }
 
 /// Asks the tenant's models in its mode, and gives what is known then. A model that cannot be asked leaves a finding, and what
@@ -92,7 +96,7 @@ fn missing(detail: String) -> Finding {
 }
 
 /// Which of the two chains a tenant has, the small one first.
-fn roles(tenant: &Tenant) -> Vec<Role> {
+pub(super) fn roles(tenant: &Tenant) -> Vec<Role> {
     let models = &tenant.config.models;
     let has = [(Role::Small, !models.small.is_empty()), (Role::Large, !models.large.is_empty())];
     has.into_iter().filter(|(_, has)| *has).map(|(role, _)| role).collect()

@@ -28,7 +28,7 @@ const EXAMPLES: usize = 2;
 
 /// What a model says of a ticket.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(super) struct Opinion {
+pub(in crate::tickets) struct Opinion {
     pub(super) category: CategoryId,
     /// Where it was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -43,7 +43,7 @@ pub(super) struct Opinion {
 impl Closed for Opinion {}
 
 /// What a model may choose from.
-pub(super) struct Question {
+pub(in crate::tickets) struct Question {
     pub(super) categories: Vec<CategoryId>,
     /// Nothing where the team is the category's.
     teams: Vec<TeamId>,
@@ -51,7 +51,7 @@ pub(super) struct Question {
 
 impl Question {
     /// For the category, which has a team: of very many, those that the classifier finds most probable.
-    pub(super) fn of_category(tenant: &Tenant, local: &Classification) -> Self {
+    pub(in crate::tickets) fn of_category(tenant: &Tenant, local: &Classification) -> Self {
         let probable: HashSet<&CategoryId> =
             local.categories.iter().map(|one| &one.category).take(limits::MODEL_CATEGORIES).collect();
         // In the order of the configuration: a prompt that begins as the last one did is cheaper at most providers.
@@ -66,7 +66,7 @@ impl Question {
     }
 
     /// The prompt about a ticket whose text is `covered`, with what was found out about it.
-    pub(super) fn prompt(
+    pub(in crate::tickets) fn prompt(
         &self,
         tenant: &Tenant,
         covered: &Untrusted<String>,
@@ -171,7 +171,7 @@ impl Opinion {
 
     /// What was known, with the opinion in it: its category comes first, with its confidence; the others share the rest as they
     /// did before. So do the teams, where it names one; else each has what its categories have.
-    pub(super) fn into_classification(
+    pub(in crate::tickets) fn into_classification(
         self,
         tenant: &Tenant,
         known: Classification,
