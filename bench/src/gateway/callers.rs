@@ -16,7 +16,7 @@ use futures_util::StreamExt;
 use http_body_util::{BodyExt, Full};
 use hyper::Request;
 use serde_json::json;
-use switchboard_connect::{OpenAiModels, Outbound, OutboundPolicy};
+use switchboard_connect::{Outbound, OutboundPolicy, connectors};
 use switchboard_core::{
     ids::CustomerId,
     limits::POOL_LOOK,
@@ -157,7 +157,7 @@ impl Ours {
         let ledger = Arc::new(SqliteStore::open(&folder.join("bench.db"), clock.clone(), Process::Server)?);
         let secrets: Arc<dyn Secrets> = Arc::new(FolderSecrets::new(folder.join("secrets")));
         let outbound = Arc::new(Outbound::new(OutboundPolicy { allow_hosts: vec![provider.to_string()] })?);
-        let models = Arc::new(OpenAiModels::new(outbound, secrets));
+        let models = Arc::new(connectors(&outbound, &secrets, &clock).models);
         let pooled = Arc::new(Pooled::new(ledger.clone(), clock.clone(), ids.clone()));
         tokio::spawn({
             let (clock, pooled) = (clock.clone(), pooled.clone());
