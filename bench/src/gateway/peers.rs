@@ -29,7 +29,7 @@ pub(crate) struct Peer {
     pub(crate) started_in: Duration,
 }
 
-/// Starts those whose Python environments the environment names, which `cargo xtask bench -- --gateway` has installed.
+/// Starts those whose Python environments the environment names, which `cargo xtask bench --gateway` has installed.
 pub(crate) async fn start(provider: SocketAddr, folder: &Path) -> Result<Vec<Peer>> {
     let mut peers = Vec::new();
     if let Some(python) = python("SWITCHBOARD_BENCH_TENSORZERO") {
