@@ -36,8 +36,10 @@ pub use zendesk::ZendeskDesk;
 
 /// All connectors over one client, each tenant's desk behind a breaker of its own.
 pub fn connectors(outbound: &Arc<Outbound>, secrets: &Arc<dyn Secrets>, clock: &Arc<dyn Clock>) -> Connectors {
+    let models = Arc::new(OpenAiModels::new(outbound.clone(), secrets.clone()));
     Connectors {
-        models: Arc::new(OpenAiModels::new(outbound.clone(), secrets.clone())),
+        models: models.clone(),
+        embedder: models,
         customers: Arc::new(HttpCustomers::new(outbound.clone(), secrets.clone(), clock.clone())),
         status: Arc::new(HttpStatus::new(outbound.clone(), secrets.clone(), clock.clone())),
         webhook: Arc::new(BreakerDesk::new(

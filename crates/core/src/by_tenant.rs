@@ -7,18 +7,22 @@ use async_trait::async_trait;
 use crate::{
     error::Result,
     ids::{CustomerId, ServiceId},
+    models::{BatchLimits, Embedded, ModelError, Purpose},
     ports::{
-        ChatModel, Clock, Customer, CustomerDirectory, CustomerStore, Desk, DeskReceipt, DeskUpdate, Repeats,
+        ChatModel, Clock, Customer, CustomerDirectory, CustomerStore, Desk, DeskReceipt, DeskUpdate, Embedder, Repeats,
         ServiceStatus, StatusReport, StoredCustomer, TenantScope,
     },
-    tenants::{CustomersConfig, DeskConfig, ServiceStatusConfig, Tenant},
+    tenants::{CustomersConfig, DeskConfig, EmbedLink, ProviderConfig, ServiceStatusConfig, Tenant},
     time::Timestamp,
+    untrusted::Untrusted,
 };
 
 /// The adapters of other people's systems, which are the same wherever this runs.
 pub struct Connectors {
     /// Language models.
     pub models: Arc<dyn ChatModel>,
+    /// Models that make vectors.
+    pub embedder: Arc<dyn Embedder>,
     /// Customers by HTTP.
     pub customers: Arc<dyn CustomerDirectory>,
     /// Service status by HTTP.
@@ -74,6 +78,41 @@ impl Desk for DeskByTenant {
             Some(desk) => desk.look_up(tenant, update).await,
             None => Ok(Some(DeskReceipt { text: NO_DESK.to_owned() })),
         }
+    }
+}
+
+/// The embedder that the kind of the link's provider names.
+pub struct EmbedderByTenant {
+    /// For `openai`.
+    pub openai: Arc<dyn Embedder>,
+    /// For `local`.
+    pub local: Arc<dyn Embedder>,
+}
+
+impl EmbedderByTenant {
+    fn embedder_of(&self, tenant: &Tenant, link: &EmbedLink) -> &dyn Embedder {
+        match tenant.config.models.providers.get(&link.provider) {
+            Some(ProviderConfig::Local {}) => self.local.as_ref(),
+            // Which also says that there is no such provider.
+            Some(ProviderConfig::Openai { .. }) | None => self.openai.as_ref(),
+        }
+    }
+}
+
+#[async_trait]
+impl Embedder for EmbedderByTenant {
+    async fn embed(
+        &self,
+        tenant: &Tenant,
+        link: &EmbedLink,
+        texts: &[Untrusted<String>],
+        purpose: Purpose,
+    ) -> std::result::Result<Embedded, ModelError> {
+        self.embedder_of(tenant, link).embed(tenant, link, texts, purpose).await
+    }
+
+    fn batch(&self, tenant: &Tenant, link: &EmbedLink) -> BatchLimits {
+        self.embedder_of(tenant, link).batch(tenant, link)
     }
 }
 

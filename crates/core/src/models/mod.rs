@@ -7,6 +7,7 @@
 mod answers;
 mod broken;
 mod budgeted;
+pub mod embedding;
 pub mod error;
 mod gateway;
 pub mod message;
@@ -18,8 +19,9 @@ mod time_limited;
 
 pub use broken::Broken;
 pub use budgeted::{Bill, Budgeted, Till};
+pub use embedding::{BatchLimits, Embedded, Purpose};
 pub use error::{ModelError, ModelErrorKind};
-pub use gateway::{Answered, Asked, Gateway, Role};
+pub use gateway::{Answered, Asked, Gateway, Role, ToEmbed, Trial, TrialRole};
 pub use message::{
     Answer, AnswerStream, Message, Part, Prompt, Schema, StopReason, StreamEvent, Tool, ToolResult, ToolUse, Usage,
 };

@@ -18,7 +18,9 @@ pub use config::{
     LevelsConfig, PriorityConfig, QuotasConfig, ReviewConfig, RuleConditions, RuleConfig, ServiceLevelConfig,
     ServiceStatusConfig, TeamConfig, TenantConfig, WebhookRepeats, WeightsConfig,
 };
-pub use models::{BudgetConfig, ModelLink, ModelsConfig, ProviderConfig, SureFromConfig, TicketMode};
+pub use models::{
+    BudgetConfig, EmbedLink, ModelLink, ModelsConfig, OWN_EMBEDDING_MODEL, ProviderConfig, SureFromConfig, TicketMode,
+};
 pub use recogniser::Recogniser;
 pub use retention::{KeepFor, Retention, RetentionConfig, RetentionPolicy};
 
