@@ -4,13 +4,17 @@ use async_trait::async_trait;
 use switchboard_core::{
     access::Pepper,
     app::{App, BacklogLimits, RETRY_DELAYS},
-    by_tenant::{Connectors, CustomersByTenant, DeskByTenant, StatusByTenant},
+    by_tenant::{Connectors, CustomersByTenant, DeskByTenant, EmbedderByTenant, StatusByTenant},
     effects::OnTheirWay,
     error::{Error, ErrorKind, Result},
     ids::ServiceId,
-    models::Gateway,
-    ports::{Classifier, Clock, Desk, DeskReceipt, DeskUpdate, Ids, Learner, Secrets, ServiceStatus, StatusReport},
-    tenants::Tenant,
+    limits,
+    models::{BatchLimits, Embedded, Gateway, ModelError, ModelErrorKind, Purpose},
+    ports::{
+        Classifier, Clock, Desk, DeskReceipt, DeskUpdate, Embedder, Ids, Learner, Secrets, ServiceStatus, StatusReport,
+    },
+    tenants::{EmbedLink, Tenant},
+    untrusted::Untrusted,
 };
 
 use crate::{
@@ -51,6 +55,8 @@ impl Deployment {
     /// The core over it. There is no bound on what waits: the queue is no memory of ours.
     pub fn app<C: Classifier + Learner + 'static>(&self, connectors: Connectors, classifier: Arc<C>) -> App {
         let (clients, clock) = (&self.clients, &self.clock);
+        let gateway = Gateway::new(connectors.models, self.store.clone(), clock.clone(), self.ids.clone());
+        let embedder = EmbedderByTenant { openai: connectors.embedder, local: Arc::new(NoFolder) };
         let audit = DynamoAudit::new(clients, self.pepper.audit_key(), clock.clone(), self.ids.clone());
         App {
             tenants: Arc::new(S3Tenants::new(clients.clone(), clock.clone())),
@@ -65,7 +71,7 @@ impl Deployment {
             status: Arc::new(StatusByTenant { file: Arc::new(NoFolder), http: connectors.status }),
             classifier: classifier.clone(),
             learner: classifier,
-            gateway: Arc::new(Gateway::new(connectors.models, self.store.clone(), clock.clone(), self.ids.clone())),
+            gateway: Arc::new(gateway.with_embedder(Arc::new(embedder))),
             models: Arc::new(S3Models::new(clients.clone())),
             desk: Arc::new(DeskByTenant {
                 folder: Arc::new(NoFolder),
@@ -100,5 +106,23 @@ impl ServiceStatus for NoFolder {
     async fn status(&self, _: &Tenant, _: &[ServiceId]) -> Result<StatusReport> {
         let message = "the status source `file` exists in the single binary alone: configure an HTTP source";
         Err(Error::new(ErrorKind::Refused, message))
+    }
+}
+
+#[async_trait]
+impl Embedder for NoFolder {
+    async fn embed(
+        &self,
+        _: &Tenant,
+        _: &EmbedLink,
+        _: &[Untrusted<String>],
+        _: Purpose,
+    ) -> std::result::Result<Embedded, ModelError> {
+        let message = "the provider `local` exists in the single binary alone: name another for `models.embed`";
+        Err(ModelError::new(ModelErrorKind::Invalid, message))
+    }
+
+    fn batch(&self, _: &Tenant, _: &EmbedLink) -> BatchLimits {
+        BatchLimits { texts: 1, bytes: limits::EMBED_BATCH_BYTES }
     }
 }

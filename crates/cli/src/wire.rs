@@ -7,7 +7,7 @@ use switchboard_connect::{HttpIssuer, Outbound, OutboundPolicy, connectors};
 use switchboard_core::{
     access::{Pepper, audit::NewAuditEntry, oidc::Oidc},
     app::{App, RETRY_DELAYS},
-    by_tenant::{CustomersByTenant, DeskByTenant, StatusByTenant},
+    by_tenant::{CustomersByTenant, DeskByTenant, EmbedderByTenant, StatusByTenant},
     effects::OnTheirWay,
     error,
     models::Gateway,
@@ -19,13 +19,14 @@ use switchboard_local::{
     load_or_make_pepper,
 };
 
-use crate::{data::DataFolder, settings::Settings};
+use crate::{data::DataFolder, embedding::InstalledModel, settings::Settings};
 
 /// The core and what a shell needs beside it.
 pub(crate) struct Wired {
     pub(crate) app: App,
     pub(crate) store: Arc<SqliteStore>,
     pub(crate) classifier: Arc<LocalClassifier>,
+    pub(crate) embedding: InstalledModel,
     pub(crate) tenants: Arc<FolderTenants>,
     pub(crate) secrets: Arc<dyn Secrets>,
     pub(crate) pepper: Pepper,
@@ -108,6 +109,9 @@ pub(crate) async fn wire(data: &DataFolder, settings: &Settings, role: Role) -> 
         None => None,
     };
     let classifier = Arc::new(LocalClassifier::new(training_threads(role)));
+    let embedding = InstalledModel::of(data);
+    let embedder = EmbedderByTenant { openai: connectors.embedder, local: Arc::new(embedding.embedder()?) };
+    let gateway = Gateway::new(connectors.models, store.clone(), Arc::clone(&clock), Arc::clone(&ids));
     let app = App {
         tenants: elsewhere.tenants.unwrap_or_else(|| tenants.clone()),
         tickets: store.clone(),
@@ -124,7 +128,7 @@ pub(crate) async fn wire(data: &DataFolder, settings: &Settings, role: Role) -> 
         }),
         classifier: classifier.clone(),
         learner: classifier.clone(),
-        gateway: Arc::new(Gateway::new(connectors.models, store.clone(), Arc::clone(&clock), Arc::clone(&ids))),
+        gateway: Arc::new(gateway.with_embedder(Arc::new(embedder))),
         models: elsewhere.models.unwrap_or_else(|| Arc::new(FolderModels::new(data.models().join("tenants")))),
         desk: Arc::new(DeskByTenant {
             folder: Arc::new(FolderDesk::new(tenants_folder)),
@@ -140,7 +144,7 @@ pub(crate) async fn wire(data: &DataFolder, settings: &Settings, role: Role) -> 
         retry_delays: RETRY_DELAYS.into(),
         backlog: settings.backlog(),
     };
-    Ok(Wired { app, store, classifier, tenants, secrets, pepper, oidc })
+    Ok(Wired { app, store, classifier, embedding, tenants, secrets, pepper, oidc })
 }
 
 /// The one client for other people's systems.
