@@ -340,6 +340,13 @@ pub(crate) enum Models {
     },
     /// List the tenant's trained models, newest first.
     List,
+    /// Ask each language model of the tenant's configuration something small, and tell what came of it. It is paid from the
+    /// tenant's budget.
+    Try {
+        /// Those of this role alone: `small`, `large` or `embed`.
+        #[arg(long)]
+        role: Option<switchboard_core::models::TrialRole>,
+    },
     /// Put an older model in force: the one before, or a named one. Without an older one, the configuration alone teaches.
     Rollback {
         /// The version.

@@ -1,5 +1,7 @@
 //! Tickets that the local classifier is not sure of, over HTTP: the real binary asks a server that speaks OpenAI's API.
 
+mod trial;
+
 use serde_json::{Value, json};
 use switchboard_testkit::doubles::openai::{OpenAiDouble, Reply};
 
