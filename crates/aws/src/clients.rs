@@ -10,7 +10,7 @@ use url::Url;
 /// Tries of one call, the first one included: the standard mode of the SDK, with jitter and its budget of tokens.
 const ATTEMPTS: u32 = 3;
 /// The longest that a connection may take to be made.
-const CONNECT_TIME: Duration = Duration::from_secs(2);
+pub(crate) const CONNECT_TIME: Duration = Duration::from_secs(2);
 /// The longest that one try may take.
 const ATTEMPT_TIME: Duration = Duration::from_secs(4);
 /// The longest that a call with all its tries may take.
@@ -63,41 +63,49 @@ pub struct Clients {
     pub sqs: aws_sdk_sqs::Client,
     /// What things are called.
     pub names: Names,
+    /// What the clients of further services are made from.
+    pub config: SdkConfig,
+}
+
+/// The configuration of all clients. Credentials come from where the SDK looks for them.
+pub(crate) async fn load(region: Option<&str>, endpoint: Option<&Url>) -> SdkConfig {
+    let http = Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
+    let mut loader = aws_config::defaults(BehaviorVersion::latest())
+        .http_client(http)
+        .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS))
+        .timeout_config(
+            TimeoutConfig::builder()
+                .connect_timeout(CONNECT_TIME)
+                .operation_attempt_timeout(ATTEMPT_TIME)
+                .operation_timeout(CALL_TIME)
+                .build(),
+        );
+    if let Some(region) = region {
+        loader = loader.region(Region::new(region.to_owned()));
+    }
+    if let Some(endpoint) = endpoint {
+        loader = loader.endpoint_url(endpoint.as_str().trim_end_matches('/'));
+    }
+    loader.load().await
 }
 
 impl Clients {
     /// Connects nothing yet; credentials come from where the SDK looks for them (environment, profile, role).
     pub async fn new(settings: &Settings) -> Self {
-        let http = Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
-        let mut loader = aws_config::defaults(BehaviorVersion::latest())
-            .http_client(http)
-            .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS))
-            .timeout_config(
-                TimeoutConfig::builder()
-                    .connect_timeout(CONNECT_TIME)
-                    .operation_attempt_timeout(ATTEMPT_TIME)
-                    .operation_timeout(CALL_TIME)
-                    .build(),
-            );
-        if let Some(region) = &settings.region {
-            loader = loader.region(Region::new(region.clone()));
-        }
-        if let Some(endpoint) = &settings.endpoint {
-            loader = loader.endpoint_url(endpoint.as_str().trim_end_matches('/'));
-        }
-        Self::from_config(&loader.load().await, settings)
+        Self::from_config(load(settings.region.as_deref(), settings.endpoint.as_ref()).await, settings)
     }
 
-    fn from_config(config: &SdkConfig, settings: &Settings) -> Self {
+    fn from_config(config: SdkConfig, settings: &Settings) -> Self {
         // Emulators serve buckets by path, not by host name.
-        let s3 = aws_sdk_s3::config::Builder::from(config).force_path_style(config.endpoint_url().is_some()).build();
+        let s3 = aws_sdk_s3::config::Builder::from(&config).force_path_style(config.endpoint_url().is_some()).build();
         Self {
-            dynamo: aws_sdk_dynamodb::Client::new(config),
-            events: aws_sdk_eventbridge::Client::new(config),
+            dynamo: aws_sdk_dynamodb::Client::new(&config),
+            events: aws_sdk_eventbridge::Client::new(&config),
             s3: aws_sdk_s3::Client::from_conf(s3),
-            secrets: aws_sdk_secretsmanager::Client::new(config),
-            sqs: aws_sdk_sqs::Client::new(config),
+            secrets: aws_sdk_secretsmanager::Client::new(&config),
+            sqs: aws_sdk_sqs::Client::new(&config),
             names: settings.names.clone(),
+            config,
         }
     }
 }

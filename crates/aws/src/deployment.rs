@@ -4,21 +4,18 @@ use async_trait::async_trait;
 use switchboard_core::{
     access::Pepper,
     app::{App, BacklogLimits, RETRY_DELAYS},
-    by_tenant::{Connectors, CustomersByTenant, DeskByTenant, EmbedderByTenant, StatusByTenant},
+    by_tenant::{Connectors, CustomersByTenant, DeskByTenant, StatusByTenant},
     effects::OnTheirWay,
     error::{Error, ErrorKind, Result},
     ids::ServiceId,
-    limits,
-    models::{BatchLimits, Embedded, Gateway, ModelError, ModelErrorKind, Purpose},
-    ports::{
-        Classifier, Clock, Desk, DeskReceipt, DeskUpdate, Embedder, Ids, Learner, Secrets, ServiceStatus, StatusReport,
-    },
-    tenants::{EmbedLink, Tenant},
-    untrusted::Untrusted,
+    models::Gateway,
+    ports::{Classifier, Clock, Desk, DeskReceipt, DeskUpdate, Ids, Learner, Secrets, ServiceStatus, StatusReport},
+    tenants::Tenant,
 };
 
 use crate::{
-    Bell, Clients, DynamoAudit, DynamoCustomers, DynamoKeys, DynamoStore, ManagedSecrets, S3Models, S3Tenants, pepper,
+    BedrockClients, BedrockModels, Bell, Clients, DynamoAudit, DynamoCustomers, DynamoKeys, DynamoStore,
+    ManagedSecrets, S3Models, S3Tenants, pepper,
 };
 
 /// Everything that a deployment keeps, for the functions and for the command line.
@@ -53,10 +50,14 @@ impl Deployment {
     }
 
     /// The core over it. There is no bound on what waits: the queue is no memory of ours.
-    pub fn app<C: Classifier + Learner + 'static>(&self, connectors: Connectors, classifier: Arc<C>) -> App {
+    pub fn app<C: Classifier + Learner + 'static>(&self, mut connectors: Connectors, classifier: Arc<C>) -> App {
+        let bedrock = Arc::new(BedrockModels::new(Arc::new(BedrockClients::beside(&self.clients))));
+        connectors.models.bedrock = Some(bedrock.clone());
+        connectors.embedder.bedrock = Some(bedrock);
         let (clients, clock) = (&self.clients, &self.clock);
-        let gateway = Gateway::new(connectors.models, self.store.clone(), clock.clone(), self.ids.clone());
-        let embedder = EmbedderByTenant { openai: connectors.embedder, local: Arc::new(NoFolder) };
+        let models = Arc::new(connectors.models);
+        let gateway = Gateway::new(models, self.store.clone(), clock.clone(), self.ids.clone())
+            .with_embedder(Arc::new(connectors.embedder));
         let audit = DynamoAudit::new(clients, self.pepper.audit_key(), clock.clone(), self.ids.clone());
         App {
             tenants: Arc::new(S3Tenants::new(clients.clone(), clock.clone())),
@@ -71,7 +72,7 @@ impl Deployment {
             status: Arc::new(StatusByTenant { file: Arc::new(NoFolder), http: connectors.status }),
             classifier: classifier.clone(),
             learner: classifier,
-            gateway: Arc::new(gateway.with_embedder(Arc::new(embedder))),
+            gateway: Arc::new(gateway),
             models: Arc::new(S3Models::new(clients.clone())),
             desk: Arc::new(DeskByTenant {
                 folder: Arc::new(NoFolder),
@@ -106,23 +107,5 @@ impl ServiceStatus for NoFolder {
     async fn status(&self, _: &Tenant, _: &[ServiceId]) -> Result<StatusReport> {
         let message = "the status source `file` exists in the single binary alone: configure an HTTP source";
         Err(Error::new(ErrorKind::Refused, message))
-    }
-}
-
-#[async_trait]
-impl Embedder for NoFolder {
-    async fn embed(
-        &self,
-        _: &Tenant,
-        _: &EmbedLink,
-        _: &[Untrusted<String>],
-        _: Purpose,
-    ) -> std::result::Result<Embedded, ModelError> {
-        let message = "the provider `local` exists in the single binary alone: name another for `models.embed`";
-        Err(ModelError::new(ModelErrorKind::Invalid, message))
-    }
-
-    fn batch(&self, _: &Tenant, _: &EmbedLink) -> BatchLimits {
-        BatchLimits { texts: 1, bytes: limits::EMBED_BATCH_BYTES }
     }
 }

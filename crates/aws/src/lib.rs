@@ -1,10 +1,12 @@
 //! AWS adapters of the ports: DynamoDB for what is kept and queued, EventBridge and SQS for who is woken, S3 for what is
-//! large, Secrets Manager for secrets.
+//! large, Secrets Manager for secrets, Bedrock for language
+//! models.
 //!
 //! The tables are the truth, the messages are hints (see `tables`): a message that is lost is made up for by the sweeper, one
 //! that comes twice meets a lease.
 
 mod audit;
+pub mod bedrock;
 mod bell;
 mod body;
 mod clients;
@@ -27,6 +29,7 @@ pub mod tables;
 mod tenants;
 
 pub use audit::DynamoAudit;
+pub use bedrock::{BedrockClients, BedrockModels};
 pub use bell::{Bell, Message};
 pub use clients::{Clients, Names, Settings};
 pub use customers::DynamoCustomers;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
-use switchboard_aws::{Clients, Deployment, ManagedSecrets, Names, S3Models, S3Tenants};
+use switchboard_aws::{BedrockClients, Clients, Deployment, ManagedSecrets, Names, S3Models, S3Tenants};
 use switchboard_connect::connectors;
 use switchboard_core::ports::{Clock, Ids};
 use switchboard_knowledge::LocalClassifier;
@@ -17,15 +17,11 @@ use crate::{
 
 /// The clients that the settings ask for.
 pub(crate) async fn clients(settings: &AwsSettings) -> Result<Clients> {
-    let url = |name: &str, text: &str| match text {
-        "" => Ok(None),
-        text => text.parse::<Url>().map(Some).with_context(|| format!("aws.{name}: `{text}` is no URL")),
-    };
     if settings.bucket.is_empty() {
         bail!("aws.bucket is not set: it is an output of the deployment");
     }
     Ok(Clients::new(&switchboard_aws::Settings {
-        region: Some(settings.region.clone()).filter(|region| !region.is_empty()),
+        region: region(settings),
         endpoint: url("endpoint", &settings.endpoint)?,
         names: Names {
             prefix: settings.prefix.clone(),
@@ -35,6 +31,22 @@ pub(crate) async fn clients(settings: &AwsSettings) -> Result<Clients> {
         },
     })
     .await)
+}
+
+/// The clients of Bedrock, which need no setting: what is not said here, the SDK looks for when a model is asked.
+pub(crate) fn bedrock(settings: &AwsSettings) -> Result<BedrockClients> {
+    Ok(BedrockClients::new(region(settings), url("endpoint", &settings.endpoint)?))
+}
+
+fn region(settings: &AwsSettings) -> Option<String> {
+    Some(settings.region.clone()).filter(|region| !region.is_empty())
+}
+
+fn url(name: &str, text: &str) -> Result<Option<Url>> {
+    match text {
+        "" => Ok(None),
+        text => text.parse::<Url>().map(Some).with_context(|| format!("aws.{name}: `{text}` is no URL")),
+    }
 }
 
 /// The data of a deployment, for `--aws`.

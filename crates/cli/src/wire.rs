@@ -7,7 +7,7 @@ use switchboard_connect::{HttpIssuer, Outbound, OutboundPolicy, connectors};
 use switchboard_core::{
     access::{Pepper, audit::NewAuditEntry, oidc::Oidc},
     app::{App, RETRY_DELAYS},
-    by_tenant::{CustomersByTenant, DeskByTenant, EmbedderByTenant, StatusByTenant},
+    by_tenant::{Connectors, CustomersByTenant, DeskByTenant, StatusByTenant},
     effects::OnTheirWay,
     error,
     models::Gateway,
@@ -103,15 +103,17 @@ pub(crate) async fn wire(data: &DataFolder, settings: &Settings, role: Role) -> 
     let elsewhere = elsewhere(settings, &clock).await?;
     let secrets = elsewhere.secrets.unwrap_or_else(|| Arc::new(FolderSecrets::new(data.secrets())));
     let outbound = outbound(settings)?;
-    let connectors = connectors(&outbound, &secrets, &clock);
+    let mut connectors = connectors(&outbound, &secrets, &clock);
+    add_bedrock(&mut connectors, settings)?;
     let oidc = match settings.oidc.config()? {
         Some(config) => Some(Arc::new(Oidc::new(config, Arc::new(HttpIssuer::new(outbound.clone())), clock.clone())?)),
         None => None,
     };
     let classifier = Arc::new(LocalClassifier::new(training_threads(role)));
     let embedding = InstalledModel::of(data);
-    let embedder = EmbedderByTenant { openai: connectors.embedder, local: Arc::new(embedding.embedder()?) };
-    let gateway = Gateway::new(connectors.models, store.clone(), Arc::clone(&clock), Arc::clone(&ids));
+    connectors.embedder.local = Some(Arc::new(embedding.embedder()?));
+    let gateway = Gateway::new(Arc::new(connectors.models), store.clone(), Arc::clone(&clock), Arc::clone(&ids))
+        .with_embedder(Arc::new(connectors.embedder));
     let app = App {
         tenants: elsewhere.tenants.unwrap_or_else(|| tenants.clone()),
         tickets: store.clone(),
@@ -128,7 +130,7 @@ pub(crate) async fn wire(data: &DataFolder, settings: &Settings, role: Role) -> 
         }),
         classifier: classifier.clone(),
         learner: classifier.clone(),
-        gateway: Arc::new(gateway.with_embedder(Arc::new(embedder))),
+        gateway: Arc::new(gateway),
         models: elsewhere.models.unwrap_or_else(|| Arc::new(FolderModels::new(data.models().join("tenants")))),
         desk: Arc::new(DeskByTenant {
             folder: Arc::new(FolderDesk::new(tenants_folder)),
@@ -172,6 +174,19 @@ async fn elsewhere(settings: &Settings, _: &Arc<dyn Clock>) -> Result<Elsewhere>
         anyhow::bail!("aws.adapters: {WITHOUT_AWS}");
     }
     Ok(Elsewhere::default())
+}
+
+#[cfg(feature = "aws")]
+fn add_bedrock(connectors: &mut Connectors, settings: &Settings) -> Result<()> {
+    let bedrock = Arc::new(switchboard_aws::BedrockModels::new(Arc::new(crate::aws::bedrock(&settings.aws)?)));
+    connectors.models.bedrock = Some(bedrock.clone());
+    connectors.embedder.bedrock = Some(bedrock);
+    Ok(())
+}
+
+#[cfg(not(feature = "aws"))]
+fn add_bedrock(_: &mut Connectors, _: &Settings) -> Result<()> {
+    Ok(())
 }
 
 #[cfg(not(feature = "aws"))]

@@ -6,13 +6,13 @@ use async_trait::async_trait;
 
 use crate::{
     error::Result,
-    ids::{CustomerId, ServiceId},
-    models::{BatchLimits, Embedded, ModelError, Purpose},
+    ids::{CustomerId, ProviderName, ServiceId},
+    models::{Answer, AnswerStream, BatchLimits, Embedded, ModelError, ModelErrorKind, Prompt, Purpose},
     ports::{
         ChatModel, Clock, Customer, CustomerDirectory, CustomerStore, Desk, DeskReceipt, DeskUpdate, Embedder, Repeats,
         ServiceStatus, StatusReport, StoredCustomer, TenantScope,
     },
-    tenants::{CustomersConfig, DeskConfig, EmbedLink, ProviderConfig, ServiceStatusConfig, Tenant},
+    tenants::{CustomersConfig, DeskConfig, EmbedLink, ModelLink, ProviderConfig, ServiceStatusConfig, Tenant},
     time::Timestamp,
     untrusted::Untrusted,
 };
@@ -20,9 +20,9 @@ use crate::{
 /// The adapters of other people's systems, which are the same wherever this runs.
 pub struct Connectors {
     /// Language models.
-    pub models: Arc<dyn ChatModel>,
+    pub models: ModelsByProvider,
     /// Models that make vectors.
-    pub embedder: Arc<dyn Embedder>,
+    pub embedder: EmbedderByProvider,
     /// Customers by HTTP.
     pub customers: Arc<dyn CustomerDirectory>,
     /// Service status by HTTP.
@@ -31,6 +31,89 @@ pub struct Connectors {
     pub webhook: Arc<dyn Desk>,
     /// The desk `zendesk`.
     pub zendesk: Arc<dyn Desk>,
+}
+
+/// The models of the provider that a link names, by its kind.
+pub struct ModelsByProvider {
+    /// For `openai`.
+    pub openai: Arc<dyn ChatModel>,
+    /// For `bedrock`; a program that was built without AWS has none.
+    pub bedrock: Option<Arc<dyn ChatModel>>,
+}
+
+impl ModelsByProvider {
+    fn of(&self, tenant: &Tenant, link: &ModelLink) -> Result<&dyn ChatModel, ModelError> {
+        match tenant.config.models.providers.get(&link.provider) {
+            Some(ProviderConfig::Openai { .. }) => Ok(self.openai.as_ref()),
+            Some(ProviderConfig::Bedrock { .. }) => {
+                self.bedrock.as_deref().ok_or_else(|| not_here(&link.provider, WITHOUT_AWS))
+            }
+            Some(ProviderConfig::Local {}) => Err(not_here(&link.provider, "makes vectors and no words")),
+            None => Err(not_here(&link.provider, "is not among the tenant's providers")),
+        }
+    }
+}
+
+const WITHOUT_AWS: &str = "is Amazon Bedrock, and this program was built without AWS; one that has it: cargo build \
+                           --release --features aws";
+
+fn not_here(provider: &ProviderName, why: &str) -> ModelError {
+    ModelError::new(ModelErrorKind::Invalid, format!("the model provider `{provider}` {why}"))
+}
+
+#[async_trait]
+impl ChatModel for ModelsByProvider {
+    async fn chat(&self, tenant: &Tenant, link: &ModelLink, prompt: &Prompt) -> Result<Answer, ModelError> {
+        self.of(tenant, link)?.chat(tenant, link, prompt).await
+    }
+
+    async fn stream(&self, tenant: &Tenant, link: &ModelLink, prompt: &Prompt) -> Result<AnswerStream, ModelError> {
+        self.of(tenant, link)?.stream(tenant, link, prompt).await
+    }
+}
+
+/// The embedders of the provider that a link names, by its kind.
+pub struct EmbedderByProvider {
+    /// For `openai`.
+    pub openai: Arc<dyn Embedder>,
+    /// For `bedrock`; a program that was built without AWS has none.
+    pub bedrock: Option<Arc<dyn Embedder>>,
+    /// For `local`; only the single binary has one.
+    pub local: Option<Arc<dyn Embedder>>,
+}
+
+impl EmbedderByProvider {
+    fn of(&self, tenant: &Tenant, link: &EmbedLink) -> Result<&dyn Embedder, ModelError> {
+        match tenant.config.models.providers.get(&link.provider) {
+            Some(ProviderConfig::Openai { .. }) => Ok(self.openai.as_ref()),
+            Some(ProviderConfig::Bedrock { .. }) => {
+                self.bedrock.as_deref().ok_or_else(|| not_here(&link.provider, WITHOUT_AWS))
+            }
+            Some(ProviderConfig::Local {}) => self.local.as_deref().ok_or_else(|| {
+                let why = "is the program's own model, which exists in the single binary alone; name another provider";
+                not_here(&link.provider, why)
+            }),
+            None => Err(not_here(&link.provider, "is not among the tenant's providers")),
+        }
+    }
+}
+
+#[async_trait]
+impl Embedder for EmbedderByProvider {
+    async fn embed(
+        &self,
+        tenant: &Tenant,
+        link: &EmbedLink,
+        texts: &[Untrusted<String>],
+        purpose: Purpose,
+    ) -> Result<Embedded, ModelError> {
+        self.of(tenant, link)?.embed(tenant, link, texts, purpose).await
+    }
+
+    fn batch(&self, tenant: &Tenant, link: &EmbedLink) -> BatchLimits {
+        // Where nobody is there to be asked, the first text finds it out.
+        self.of(tenant, link).map_or(BatchLimits::ONE_TEXT, |embedder| embedder.batch(tenant, link))
+    }
 }
 
 /// The desk that the tenant's `desk.kind` names.
@@ -78,41 +161,6 @@ impl Desk for DeskByTenant {
             Some(desk) => desk.look_up(tenant, update).await,
             None => Ok(Some(DeskReceipt { text: NO_DESK.to_owned() })),
         }
-    }
-}
-
-/// The embedder that the kind of the link's provider names.
-pub struct EmbedderByTenant {
-    /// For `openai`.
-    pub openai: Arc<dyn Embedder>,
-    /// For `local`.
-    pub local: Arc<dyn Embedder>,
-}
-
-impl EmbedderByTenant {
-    fn embedder_of(&self, tenant: &Tenant, link: &EmbedLink) -> &dyn Embedder {
-        match tenant.config.models.providers.get(&link.provider) {
-            Some(ProviderConfig::Local {}) => self.local.as_ref(),
-            // Which also says that there is no such provider.
-            Some(ProviderConfig::Openai { .. }) | None => self.openai.as_ref(),
-        }
-    }
-}
-
-#[async_trait]
-impl Embedder for EmbedderByTenant {
-    async fn embed(
-        &self,
-        tenant: &Tenant,
-        link: &EmbedLink,
-        texts: &[Untrusted<String>],
-        purpose: Purpose,
-    ) -> std::result::Result<Embedded, ModelError> {
-        self.embedder_of(tenant, link).embed(tenant, link, texts, purpose).await
-    }
-
-    fn batch(&self, tenant: &Tenant, link: &EmbedLink) -> BatchLimits {
-        self.embedder_of(tenant, link).batch(tenant, link)
     }
 }
 

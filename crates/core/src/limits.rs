@@ -205,6 +205,8 @@ pub const EMBED_ANSWER_BYTES: usize = 4 * 1024 * 1024;
 pub const EMBED_TIME: Duration = Duration::from_secs(30);
 /// Bytes of a model's name.
 pub const MODEL_NAME_BYTES: usize = 256;
+/// Bytes of the name of a region of AWS.
+pub const REGION_BYTES: usize = 32;
 /// Times that one model is asked the same before the next of its chain is.
 pub const MODEL_TRIES: u32 = 3;
 /// The wait before a model is asked again; it doubles with each try.

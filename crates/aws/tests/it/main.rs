@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failed expectation should stop the test")]
 
 mod audit;
+mod bedrock;
+mod bedrock_embeddings;
 mod bell;
 mod contracts;
 mod contracts_access;

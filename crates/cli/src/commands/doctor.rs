@@ -6,7 +6,7 @@ use switchboard_core::{
     access::audit::chain::Verdict,
     ids::{SecretName, TenantId},
     ports::{AuditLog, EventQueue, KeyRecord, KeyStore, TenantScope},
-    tenants::{CustomersConfig, DeskConfig, ServiceStatusConfig, Tenant},
+    tenants::{CustomersConfig, DeskConfig, ProviderConfig, ServiceStatusConfig, Tenant},
 };
 
 use super::{IN_PART, Session, retention};
@@ -35,7 +35,7 @@ pub(super) async fn doctor(session: Session) -> Result<ExitCode> {
     findings.extend(check_retention(&session, &wired).await?);
     findings.push(check_audit_log(&wired).await);
     for id in wired.app.tenants.list().await? {
-        findings.extend(check_tenant(&wired, &id).await?);
+        findings.extend(check_tenant(&session, &wired, &id).await?);
         findings.extend(check_keys(&wired, &id).await?);
     }
     let all_good = findings.iter().all(|finding| finding.good);
@@ -150,7 +150,7 @@ async fn check_keys(wired: &Wired, id: &TenantId) -> Result<Vec<Finding>> {
     Ok(findings.collect())
 }
 
-async fn check_tenant(wired: &Wired, id: &TenantId) -> Result<Vec<Finding>> {
+async fn check_tenant(session: &Session, wired: &Wired, id: &TenantId) -> Result<Vec<Finding>> {
     let what = format!("tenant {id}");
     let tenant = match wired.tenants.check(id) {
         Ok(Some(tenant)) => tenant,
@@ -166,7 +166,41 @@ async fn check_tenant(wired: &Wired, id: &TenantId) -> Result<Vec<Finding>> {
         };
         findings.push(Finding::new(&what, there, detail));
     }
+    for (provider, config) in &tenant.config.models.providers {
+        if let ProviderConfig::Bedrock { region, .. } = config {
+            let what = format!("{what}, models of `{provider}`");
+            findings.push(check_bedrock(session, what, region.as_deref()).await?);
+        }
+    }
     Ok(findings)
+}
+
+/// Looks without a call of the service: a call of a model costs.
+#[cfg(feature = "aws")]
+async fn check_bedrock(session: &Session, what: String, region: Option<&str>) -> Result<Finding> {
+    use switchboard_aws::bedrock::Credentials;
+
+    let clients = crate::aws::bedrock(&session.settings.aws)?;
+    let Some(region) = region.map(str::to_owned).or(clients.default_region().await) else {
+        let detail = "there is no region: name one (`region` of the provider, `aws.region`, or AWS_REGION)";
+        return Ok(Finding::new(what, false, detail));
+    };
+    Ok(match clients.credentials().await {
+        Credentials::Found => {
+            let detail =
+                format!("Bedrock in {region}, with credentials that were found; whether they may ask was not tried");
+            Finding::new(what, true, detail)
+        }
+        Credentials::Missing => {
+            let detail = format!("Bedrock in {region}: there are no credentials of AWS (environment, profile or role)");
+            Finding::new(what, false, detail)
+        }
+    })
+}
+
+#[cfg(not(feature = "aws"))]
+async fn check_bedrock(_: &Session, what: String, _: Option<&str>) -> Result<Finding> {
+    Ok(Finding::new(what, false, format!("Bedrock: {}", crate::wire::WITHOUT_AWS)))
 }
 
 fn secrets(tenant: &Tenant) -> Vec<SecretName> {
@@ -183,6 +217,10 @@ fn secrets(tenant: &Tenant) -> Vec<SecretName> {
         DeskConfig::Zendesk { token, .. } => Some(token.clone()),
         DeskConfig::None | DeskConfig::Folder { .. } => None,
     };
+    let models = tenant.config.models.providers.values().filter_map(|provider| match provider {
+        ProviderConfig::Openai { key, .. } => key.clone(),
+        ProviderConfig::Bedrock { .. } | ProviderConfig::Local {} => None,
+    });
     let hooks = tenant.config.hooks.generic.iter().flat_map(|hook| hook.secrets.clone());
-    [customers, status, desk].into_iter().flatten().chain(hooks).collect()
+    [customers, status, desk].into_iter().flatten().chain(models).chain(hooks).collect()
 }

@@ -21,6 +21,11 @@ pub struct BatchLimits {
     pub bytes: usize,
 }
 
+impl BatchLimits {
+    /// A single text.
+    pub const ONE_TEXT: Self = Self { texts: 1, bytes: limits::EMBED_TEXT_BYTES };
+}
+
 /// What a model made of texts.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Embedded {

@@ -43,11 +43,7 @@ impl<M> Metered<M> {
     }
 
     fn begin(&self, tenant: &Tenant, (provider, model): (&ProviderName, &str)) -> Measured {
-        let provider = match tenant.config.models.providers.get(provider) {
-            Some(ProviderConfig::Openai { .. }) => "openai",
-            Some(ProviderConfig::Local {}) => "local",
-            None => "unknown",
-        };
+        let provider = tenant.config.models.providers.get(provider).map_or("unknown", ProviderConfig::kind);
         let model = PriceList::built_in().family(model).unwrap_or("other");
         let labels = Labels { role: self.role, provider, model };
         Measured { labels, clock: self.clock.clone(), began: self.clock.monotonic(), outcome: "dropped" }

@@ -19,7 +19,8 @@ pub use config::{
     ServiceStatusConfig, TeamConfig, TenantConfig, WebhookRepeats, WeightsConfig,
 };
 pub use models::{
-    BudgetConfig, EmbedLink, ModelLink, ModelsConfig, OWN_EMBEDDING_MODEL, ProviderConfig, SureFromConfig, TicketMode,
+    BudgetConfig, EmbedLink, GuardrailConfig, ModelLink, ModelsConfig, OWN_EMBEDDING_MODEL, ProviderConfig,
+    SureFromConfig, TicketMode,
 };
 pub use recogniser::Recogniser;
 pub use retention::{KeepFor, Retention, RetentionConfig, RetentionPolicy};

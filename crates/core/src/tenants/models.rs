@@ -75,8 +75,27 @@ pub enum ProviderConfig {
         #[serde(default)]
         key: Option<SecretName>,
     },
+    /// Amazon Bedrock, with the credentials of the program's own: environment, profile or role.
+    Bedrock {
+        /// The region, such as `eu-central-1`; without it, the one of the program's settings or environment.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        region: Option<String>,
+        /// What checks prompts and answers.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        guardrail: Option<GuardrailConfig>,
+    },
     /// The program itself, by [`OWN_EMBEDDING_MODEL`] on its own processor, for vectors alone. They cost nothing.
     Local {},
+}
+
+/// A guardrail of Amazon Bedrock.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct GuardrailConfig {
+    /// Its id or ARN.
+    pub id: String,
+    /// Its version: a number, or `DRAFT`.
+    pub version: String,
 }
 
 /// The only model of [`ProviderConfig::Local`].
@@ -126,6 +145,17 @@ pub struct BudgetConfig {
     pub customer_day_usd: Option<f64>,
 }
 
+impl ProviderConfig {
+    /// The word for its kind, as in the configuration.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Openai { .. } => "openai",
+            Self::Bedrock { .. } => "bedrock",
+            Self::Local {} => "local",
+        }
+    }
+}
+
 impl ModelLink {
     /// What the model costs: a checked configuration has a price for each.
     pub fn price(&self) -> ModelPrice {
@@ -164,8 +194,12 @@ impl BudgetConfig {
 /// Checks the providers, the chains, their prices and the budget.
 pub(super) fn check(config: &ModelsConfig, mistakes: &mut Mistakes) {
     for (name, provider) in &config.providers {
+        let pointer = format!("/models/providers/{name}");
         match provider {
-            ProviderConfig::Openai { url, .. } => check_url(&format!("/models/providers/{name}/url"), url, mistakes),
+            ProviderConfig::Openai { url, .. } => check_url(&format!("{pointer}/url"), url, mistakes),
+            ProviderConfig::Bedrock { region, guardrail } => {
+                check_bedrock(&pointer, region.as_deref(), guardrail.as_ref(), mistakes);
+            }
             ProviderConfig::Local {} => {}
         }
     }
@@ -210,6 +244,36 @@ pub(super) fn check(config: &ModelsConfig, mistakes: &mut Mistakes) {
     }
 }
 
+fn check_bedrock(pointer: &str, region: Option<&str>, guardrail: Option<&GuardrailConfig>, mistakes: &mut Mistakes) {
+    // A region becomes a part of the host that is called.
+    if region.is_some_and(|region| !is_region(region)) {
+        mistakes.add(format!("{pointer}/region"), "must be a region of AWS such as `eu-central-1`");
+    }
+    let Some(GuardrailConfig { id, version }) = guardrail else { return };
+    let is_word = |word: &str| !word.is_empty() && word.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9'));
+    let is_arn = id.starts_with("arn:aws") && id.split_once(":guardrail/").is_some_and(|(_, word)| is_word(word));
+    if !(is_word(id) || is_arn) || id.len() > limits::MODEL_NAME_BYTES {
+        mistakes.add(format!("{pointer}/guardrail/id"), "must be a guardrail's id, such as `gr4a7b1c9d2e`, or its ARN");
+    }
+    let is_number = (1..=8).contains(&version.len())
+        && version.bytes().all(|byte| byte.is_ascii_digit())
+        && !version.starts_with('0');
+    if !is_number && version != "DRAFT" {
+        mistakes.add(format!("{pointer}/guardrail/version"), "must be a guardrail's version: a number, or `DRAFT`");
+    }
+}
+
+/// Lower case words and at the end a number, with hyphens: `us-gov-west-1`.
+fn is_region(text: &str) -> bool {
+    let Some((words, number)) = text.rsplit_once('-') else { return false };
+    let is_word = |word: &str| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_lowercase());
+    text.len() <= limits::REGION_BYTES
+        && words.contains('-')
+        && words.split('-').all(is_word)
+        && (1..=2).contains(&number.len())
+        && number.bytes().all(|byte| byte.is_ascii_digit())
+}
+
 fn check_link(pointer: &str, link: &ModelLink, config: &ModelsConfig, mistakes: &mut Mistakes) {
     check_model(pointer, &link.provider, &link.model, config, mistakes);
     if let Some(ProviderConfig::Local {}) = config.providers.get(&link.provider) {
@@ -245,6 +309,12 @@ fn check_model(pointer: &str, provider: &ProviderName, model: &str, config: &Mod
     }
     if model.trim().is_empty() || model.len() > limits::MODEL_NAME_BYTES {
         let detail = format!("must be the provider's name of the model, 1 to {} bytes", limits::MODEL_NAME_BYTES);
+        mistakes.add(format!("{pointer}/model"), detail);
+    } else if let Some(ProviderConfig::Bedrock { .. }) = config.providers.get(provider)
+        && !model.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".:/_-".contains(&byte))
+    {
+        let detail = "must be an id of Bedrock's: of a model (`amazon.nova-lite-v1:0`), of an inference profile \
+                      (`eu.amazon.nova-lite-v1:0`), or an ARN";
         mistakes.add(format!("{pointer}/model"), detail);
     }
 }

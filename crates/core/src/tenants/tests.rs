@@ -197,3 +197,49 @@ fn mistakes_of_the_model_for_vectors_are_named() {
     let surplus = embedding(serde_json::json!(null), |models| models["providers"]["own"]["url"] = "x".into());
     assert!(Tenant::from_json(&surplus).unwrap_err().to_string().contains("unknown field `url`"));
 }
+
+#[test]
+fn providers_of_bedrock_are_checked() {
+    let with = |provider: serde_json::Value, model: &str| {
+        let models = serde_json::json!({
+            "providers": {"aws": provider}, "small": [{"provider": "aws", "model": model}], "budget": {"month_usd": 1},
+        });
+        Tenant::from_json(&config(|value| value["models"] = models)).map_err(|error| error.to_string())
+    };
+    let arn = "arn:aws:bedrock:eu-central-1:123456789012:inference-profile/eu.amazon.nova-lite-v1:0";
+    let region = |region: &str| serde_json::json!({"kind": "bedrock", "region": region});
+    let guarded =
+        |id: &str, version: &str| serde_json::json!({"kind": "bedrock", "guardrail": {"id": id, "version": version}});
+    let guardrail_arn = "arn:aws:bedrock:eu-central-1:123456789012:guardrail/gr4a7b1c9d2e";
+    for (provider, model) in [
+        (serde_json::json!({"kind": "bedrock"}), "amazon.nova-lite-v1:0"),
+        (region("us-gov-west-1"), "us.amazon.nova-lite-v1:0"),
+        (guarded("gr4a7b1c9d2e", "1"), arn),
+        (guarded(guardrail_arn, "DRAFT"), "amazon.nova-lite-v1:0"),
+    ] {
+        let tenant = with(provider, model).unwrap();
+        let kept: ModelsConfig = serde_json::from_value(serde_json::to_value(&tenant.config.models).unwrap()).unwrap();
+        assert_eq!(kept, tenant.config.models);
+        assert_eq!(tenant.config.models.providers.values().next().unwrap().kind(), "bedrock");
+    }
+    let nova = "amazon.nova-lite-v1:0";
+    let at = |error: String| error.split(": ").next().unwrap().to_owned();
+    for bad in ["", "eu", "eu-central", "eu-central-", "eu-central-123", "EU-central-1", "x.evil.example/eu-1", "a--1"]
+    {
+        assert_eq!(at(with(region(bad), nova).unwrap_err()), "/models/providers/aws/region", "{bad}");
+    }
+    for bad in ["", "Gr4", "gr/4", "arn:aws:bedrock:eu-central-1:123456789012:guardrail/", "arn:other:guardrail/gr4"] {
+        assert_eq!(at(with(guarded(bad, "1"), nova).unwrap_err()), "/models/providers/aws/guardrail/id", "{bad}");
+    }
+    for bad in ["", "0", "01", "draft", "1.0", "123456789"] {
+        assert_eq!(
+            at(with(guarded("gr4", bad), nova).unwrap_err()),
+            "/models/providers/aws/guardrail/version",
+            "{bad}"
+        );
+    }
+    let error = with(serde_json::json!({"kind": "bedrock"}), "amazon.nova-lite-v1:0?x=1").unwrap_err();
+    assert!(error.starts_with("/models/small/0/model: must be an id of Bedrock's"), "{error}");
+    let error = with(serde_json::json!({"kind": "bedrock", "url": "https://x.example"}), nova).unwrap_err();
+    assert!(error.contains("unknown field `url`"), "{error}");
+}

@@ -6,6 +6,7 @@
 //! test around it.
 #![allow(clippy::expect_used, reason = "a double that cannot be started ends the test")]
 
+pub mod bedrock;
 pub mod customers;
 pub mod faults;
 pub mod issuer;
@@ -16,6 +17,7 @@ pub mod status;
 pub mod webhook;
 pub mod zendesk;
 
+pub use bedrock::BedrockDouble;
 pub use customers::CustomerDouble;
 pub use faults::Fault;
 pub use issuer::{IssuerDouble, SigningKey};
