@@ -55,7 +55,7 @@ export class RoleFunction extends Construct {
     });
     const policy = new iam.Policy(this, "Policy", {
       statements: [
-        ...permissions(props.role, { storage, busArn: events.bus.eventBusArn, jobsQueueArn: events.jobs.queueArn }),
+        ...permissions(props.role, { storage, busArn: events.bus.eventBusArn, jobsQueueArn: events.jobs.queueArn, settings }),
         new iam.PolicyStatement({
           sid: "Logs",
           actions: ["logs:CreateLogStream", "logs:PutLogEvents"],
@@ -69,7 +69,7 @@ export class RoleFunction extends Construct {
       ],
     });
     policy.attachToRole(this.role);
-    acceptWildcards(policy, props.role, { storage });
+    acceptWildcards(policy, props.role, { storage, settings });
 
     this.function = new lambda.Function(this, "Function", {
       functionName: name,

@@ -2,7 +2,7 @@ import { aws_iam as iam, Stack } from "aws-cdk-lib";
 import type { IConstruct } from "constructs";
 
 import { accept } from "./nag.js";
-import type { Role } from "./settings.js";
+import type { Role, Settings } from "./settings.js";
 import type { Storage } from "./storage.js";
 
 const READ = ["dynamodb:BatchGetItem", "dynamodb:GetItem", "dynamodb:Query"];
@@ -34,6 +34,8 @@ interface Needs {
   readonly publishes: boolean;
   /** Whether it calls other systems with the tenants' secrets. */
   readonly calls: boolean;
+  /** Whether it asks language models. */
+  readonly asks?: boolean;
 }
 
 /** Items of tickets; the other items of that table are callers' idempotency keys. */
@@ -70,6 +72,7 @@ const NEEDS: Readonly<Record<Role, Needs>> = {
     folders: [...CONFIGURATION, { folder: "bodies/*", write: true }, { folder: "models/*" }],
     publishes: true,
     calls: true,
+    asks: true,
   },
   // Writes decisions and reviews back.
   stream: {
@@ -103,10 +106,11 @@ export interface Targets {
   readonly storage: Storage;
   readonly busArn: string;
   readonly jobsQueueArn: string;
+  readonly settings: Pick<Settings, "bedrockModels" | "bedrockGuardrails">;
 }
 
 /** The policy of a role: exact tables and indexes, actions by name. */
-export function permissions(role: Role, { storage, busArn, jobsQueueArn }: Targets): iam.PolicyStatement[] {
+export function permissions(role: Role, { storage, busArn, jobsQueueArn, settings }: Targets): iam.PolicyStatement[] {
   const needs = NEEDS[role];
   const bucket = storage.bucketArn;
   const statements = needs.tables.flatMap((grant) => table(storage, grant));
@@ -130,6 +134,7 @@ export function permissions(role: Role, { storage, busArn, jobsQueueArn }: Targe
   if (needs.calls) {
     statements.push(allow("TenantSecrets", ["secretsmanager:GetSecretValue"], [storage.tenantSecretsArn]));
   }
+  if (needs.asks) statements.push(...modelStatements(storage, settings));
   const services = ["dynamodb", "lambda", "s3", "secretsmanager", "sqs"].map((service) => `${service}.${storage.region}.amazonaws.com`);
   statements.push(
     allow("Key", ["kms:Decrypt", "kms:Encrypt", "kms:GenerateDataKey"], [storage.key.keyArn], {
@@ -139,11 +144,46 @@ export function permissions(role: Role, { storage, busArn, jobsQueueArn }: Targe
   return statements;
 }
 
+const ASK = ["bedrock:InvokeModel", "bedrock:InvokeModelWithResponseStream"];
+
+/** What an inference profile's id begins with, before the model's: where its calls may go. */
+const PROFILE = /^(?:apac|au|ca|eu|global|jp|us|us-gov)\.(?=[a-z0-9-]+\.)/;
+
+/** Of Bedrock, what the deployment names, and nothing else. */
+function modelStatements(storage: Storage, { bedrockModels, bedrockGuardrails }: Targets["settings"]): iam.PolicyStatement[] {
+  const { partition, region, account } = Stack.of(storage);
+  const bedrock = (owner: string, name: string): string => `arn:${partition}:bedrock:${region}:${owner}:${name}`;
+  const plain: string[] = [];
+  const statements: iam.PolicyStatement[] = [];
+  const profiles = new Map<string, string>();
+  for (const model of bedrockModels) {
+    const id = model.split("/").at(-1) ?? model;
+    if (model.includes("inference-profile/") || (PROFILE.test(model) && !model.startsWith("arn:"))) {
+      const profile = model.startsWith("arn:") ? model : bedrock(account, `inference-profile/${model}`);
+      // A profile of one's own has a name that does not say which model is behind it.
+      profiles.set(profile, PROFILE.test(id) ? id.replace(PROFILE, "") : "*");
+      plain.push(profile);
+    } else {
+      plain.push(model.startsWith("arn:") ? model : bedrock("", `foundation-model/${model}`));
+    }
+  }
+  if (plain.length > 0) statements.push(allow("Models", ASK, plain));
+  // A profile's calls go to other regions, and the model there must be allowed as well: through the profile alone.
+  for (const [index, [profile, id]] of [...profiles].entries()) {
+    const there = `arn:${partition}:bedrock:*::foundation-model/${id}`;
+    const through = { StringEquals: { "bedrock:InferenceProfileArn": profile } };
+    statements.push(allow(`ModelsOfProfile${index}`, ASK, [there], through));
+  }
+  const guardrails = bedrockGuardrails.map((id) => (id.startsWith("arn:") ? id : bedrock(account, `guardrail/${id}`)));
+  if (guardrails.length > 0) statements.push(allow("Guardrails", ["bedrock:ApplyGuardrail"], guardrails));
+  return statements;
+}
+
 /** The source of our events. */
 export const SOURCE = "support.ticketing";
 
 /** Says why each `*` in the policy of a role has to be. */
-export function acceptWildcards(policy: iam.Policy, role: Role, { storage }: Pick<Targets, "storage">): void {
+export function acceptWildcards(policy: iam.Policy, role: Role, { storage, settings }: Pick<Targets, "storage" | "settings">): void {
   const needs = NEEDS[role];
   const finding = (arn: string): string => `IAM5[Resource::${shown(policy, arn)}]`;
   accept(policy, "X-Ray's actions have no resources to name", finding("*"));
@@ -152,6 +192,10 @@ export function acceptWildcards(policy: iam.Policy, role: Role, { storage }: Pic
   }
   if (needs.calls) {
     accept(policy, "the tenants' secrets, which operators add at run time", finding(storage.tenantSecretsArn));
+  }
+  const models = needs.asks ? modelStatements(storage, settings).flatMap((statement) => statement.resources) : [];
+  for (const model of models.filter((arn) => arn.includes("*"))) {
+    accept(policy, "the model in whatever region its inference profile sends a call to, through the profile alone", finding(model));
   }
 }
 

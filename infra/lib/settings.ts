@@ -36,8 +36,10 @@ export interface Settings {
   readonly auditDays: logs.RetentionDays;
   /** Dollars a day from which on there is a warning. */
   readonly dailyCost: number;
-  /** The models of Bedrock that are watched. */
+  /** The models of Bedrock that may be asked, and that are watched: ids of models or of inference profiles, or ARNs. */
   readonly bedrockModels: readonly string[];
+  /** The guardrails of Bedrock that may be applied: ids, or ARNs. */
+  readonly bedrockGuardrails: readonly string[];
   /** Where warnings go. */
   readonly alarmEmail: string | undefined;
   /** Where critical alarms go: the address of a PagerDuty integration for CloudWatch. */
@@ -88,6 +90,12 @@ export function settings(node: Node): Settings {
     if (found === undefined) throw mistake(name, `one of ${RETENTIONS.join(", ")}`);
     return found;
   };
+  const names = (name: string): string[] => {
+    const all = (given(name) ?? "").split(",").filter((one) => one !== "");
+    // They become parts of ARNs, where others would mean more than one thing.
+    if (!all.every((one) => /^[A-Za-z0-9.:/_-]+$/.test(one))) throw mistake(name, "ids or ARNs with commas, without wildcards");
+    return all;
+  };
   const url = (name: string): string | undefined => {
     const value = given(name);
     if (value !== undefined && !value.startsWith("https://")) throw mistake(name, "an https address");
@@ -118,7 +126,8 @@ export function settings(node: Node): Settings {
     logDays: days("logDays", logs.RetentionDays.ONE_WEEK),
     auditDays: days("auditDays", logs.RetentionDays.THREE_MONTHS),
     dailyCost: number("dailyCost", 350, 1, 1_000_000),
-    bedrockModels: (given("bedrockModels") ?? "").split(",").filter((model) => model !== ""),
+    bedrockModels: names("bedrockModels"),
+    bedrockGuardrails: names("bedrockGuardrails"),
     alarmEmail: given("alarmEmail"),
     pagerDutyUrl: url("pagerDutyUrl"),
     slackHookUrl: url("slackHookUrl"),

@@ -84,3 +84,23 @@ test("a function may only touch what it works with", () => {
     assert.ok(!tables(role, "dynamodb:GetItem").includes("keys"), role);
   }
 });
+
+test("of Bedrock, the function that routes may ask what is named, and nobody anything else", () => {
+  const asks = (all: Map<string, Statement[]>): [string, Statement][] =>
+    [...all].flatMap(([owner, statements]) =>
+      statements.filter(({ Action }) => JSON.stringify(Action).includes("bedrock:")).map((one): [string, Statement] => [owner, one]),
+    );
+  assert.deepEqual(asks(POLICIES), []);
+  const own = "arn:aws:bedrock:eu-west-1:123456789012:application-inference-profile/abc123";
+  const named = asks(
+    policies(
+      stacks({
+        bedrockModels: `amazon.nova-lite-v1:0,eu.amazon.nova-pro-v1:0,${own}`,
+        bedrockGuardrails: "gr4a7b1c9d2e",
+      }),
+    ),
+  );
+  assert.deepEqual([...new Set(named.map(([owner]) => owner))], ["jobs"]);
+  snapshot("policies/jobs-with-bedrock", named.map(([, statement]) => statement));
+  for (const wrong of ["*", "amazon.*", "a,b c"]) assert.throws(() => stacks({ bedrockModels: wrong }), /bedrockModels: must be/);
+});

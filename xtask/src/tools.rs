@@ -17,6 +17,8 @@ const SCHEMATHESIS_REQUIREMENTS: &str = "xtask/schemathesis/requirements.txt";
 const MINISTACK_REQUIREMENTS: &str = "xtask/ministack/requirements.txt";
 /// OpenAI's client likewise.
 const OPENAI_REQUIREMENTS: &str = "xtask/openai/requirements.txt";
+/// AWS's client likewise.
+const BOTO3_REQUIREMENTS: &str = "xtask/bedrock/requirements.txt";
 /// cfn-lint likewise.
 const CFN_LINT_REQUIREMENTS: &str = "infra/requirements.txt";
 
@@ -28,6 +30,7 @@ pub(crate) fn setup(project: &Project, arguments: &[String]) -> Result<()> {
     println!("schemathesis: {}", schemathesis(project)?.display());
     println!("ministack: {}", ministack(project)?.display());
     println!("openai: {}", openai_client(project)?.display());
+    println!("boto3: {}", aws_client(project)?.display());
     println!("cfn-lint: {}", cfn_lint(project)?.display());
     Ok(())
 }
@@ -60,6 +63,11 @@ pub(crate) fn ministack(project: &Project) -> Result<PathBuf> {
 /// The path of a Python that has OpenAI's client, which is installed first if it is missing.
 pub(crate) fn openai_client(project: &Project) -> Result<PathBuf> {
     Ok(python_tool(project, "openai", OPENAI_REQUIREMENTS)?.with_file_name("python"))
+}
+
+/// The path of a Python that has AWS's client, which is installed first if it is missing.
+pub(crate) fn aws_client(project: &Project) -> Result<PathBuf> {
+    Ok(python_tool(project, "boto3", BOTO3_REQUIREMENTS)?.with_file_name("python"))
 }
 
 /// The path of cfn-lint, which is installed first if it is missing.

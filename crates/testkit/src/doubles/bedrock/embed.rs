@@ -109,8 +109,9 @@ fn embedding(text: &str, dimensions: usize) -> Vec<f32> {
         numbers[(hash % dimensions as u64) as usize] += sign * weight;
     };
     for word in text.to_lowercase().split(|char: char| !char.is_alphanumeric()).filter(|word| !word.is_empty()) {
-        add(word, 1.0);
         let chars: Vec<char> = format!("^{word}$").chars().collect();
+        // Long words say more than `the` and `is`.
+        add(word, chars.len().min(12) as f32 / 4.0);
         chars.windows(3).for_each(|part| add(&part.iter().collect::<String>(), 0.3));
     }
     // Also a text of no words has a direction.
