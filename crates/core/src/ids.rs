@@ -94,6 +94,10 @@ id!(
     ProviderName, is_slug, "must be 1 to 64 of a-z, 0-9, '_' and '-', beginning with a letter or digit"
 );
 id!(
+    /// A second configuration of a tenant that is tried.
+    TrialName, is_slug, "must be 1 to 64 of a-z, 0-9, '_' and '-', beginning with a letter or digit"
+);
+id!(
     /// A ticket, as its ticketing system names it; unique within the tenant.
     TicketId, is_token, "must be 1 to 128 letters, digits or any of . _ : @ # / + = -"
 );

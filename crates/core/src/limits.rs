@@ -185,6 +185,14 @@ pub const ISSUER_TIME: Duration = Duration::from_secs(5);
 pub const MODEL_CATEGORIES: usize = 40;
 /// Characters of a ticket that a model reads.
 pub const MODEL_TICKET_CHARS: usize = 8_000;
+/// The longest that a decision may be kept waiting for what a trial's configuration would have decided, in seconds.
+pub const SHADOW_SECONDS: u64 = 60;
+/// Times that a model which plans by itself is asked for its next step.
+pub const AGENT_STEPS: u32 = 6;
+/// Tools that it may call altogether.
+pub const AGENT_TOOL_CALLS: usize = 14;
+/// Tokens, read and written, after which it plans no further.
+pub const AGENT_TOKENS: u64 = 30_000;
 /// Models of a chain.
 pub const MODEL_CHAIN: usize = 5;
 /// Bytes of one text that is embedded: more than any model reads.
@@ -215,6 +223,8 @@ pub const MODEL_BACK_OFF: Duration = Duration::from_millis(250);
 pub const MODEL_RETRY_AFTER: Duration = Duration::from_secs(2);
 /// A model that took so long to fail is not asked again.
 pub const MODEL_TRIES_TIME: Duration = Duration::from_secs(5);
+/// The least that any model is waited for, however quick it is when it is well.
+pub const MODEL_PATIENCE: Duration = Duration::from_secs(1);
 /// The longest that a small model may take for an answer, and for each piece of one that is streamed.
 pub const SMALL_MODEL_TIME: Duration = Duration::from_secs(10);
 /// The same for a large one.
@@ -227,6 +237,22 @@ pub const MODEL_ASK_TIME: Duration = Duration::from_secs(60);
 pub const MODEL_CACHE_BYTES: u64 = 16 << 20;
 /// How long an answer is given again.
 pub const MODEL_CACHE_TIME: Duration = Duration::from_secs(3600);
+/// Calls of one tenant and customer within [`POOL_LOOK`] from which on money is reserved for several at once.
+pub const POOL_FROM: u64 = 8;
+/// The most calls for which money is reserved at once.
+pub const POOL_CALLS: u64 = 64;
+/// How long such calls are counted.
+pub const POOL_LOOK: Duration = Duration::from_secs(1);
+/// Such reservations of one tenant and customer at the same time.
+pub const POOL_PURSES: usize = 16;
+/// The part of the tightest ceiling that one such reservation takes at most: a hundredth.
+pub const POOL_SHARE: u64 = 100;
+/// How long such a reservation lies unused before it is given back.
+pub const POOL_IDLE: Duration = Duration::from_secs(2);
+/// After so long nothing more is taken out of it.
+pub const POOL_LENDS: Duration = Duration::from_secs(60);
+/// After so long its calls have ended or gone: each ends in [`MODEL_TIME`] or [`MODEL_STREAM_TIME`].
+pub const POOL_TIME: Duration = Duration::from_secs(900);
 /// Days for which a tenant's spend is kept.
 pub const USAGE_DAYS: u32 = 400;
 /// The highest budget in US dollars: one more digit is a slip.

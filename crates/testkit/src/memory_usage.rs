@@ -9,8 +9,7 @@ use async_trait::async_trait;
 use switchboard_core::{
     error::Result,
     ids::CustomerId,
-    models::NanoUsd,
-    ports::{Ceilings, Reservation, Reserved, Spend, Spent, TenantScope, UsageCount, UsageLedger, Wanted},
+    ports::{Ceilings, Reservation, Reserved, Settlement, Spend, Spent, TenantScope, UsageCount, UsageLedger, Wanted},
     time::Timestamp,
 };
 
@@ -43,12 +42,13 @@ impl UsageLedger for MemoryUsage {
         Ok(Reserved::Held(Reservation::granted(wanted)))
     }
 
-    async fn settle(&self, scope: &TenantScope, reservation: Reservation, actual: NanoUsd) -> Result<()> {
+    async fn settle(&self, scope: &TenantScope, reservation: Reservation, settlement: Settlement) -> Result<()> {
         let (mut counts, wanted) = (self.0.lock().unwrap_or_else(PoisonError::into_inner), reservation.wanted());
         for count in wanted.counts() {
             if let Some(spend) = counts.get_mut(&place(scope, &count)) {
-                spend.spent = spend.spent - wanted.amount + actual;
+                spend.spent = spend.spent - wanted.amount + settlement.cost;
                 spend.open = spend.open - wanted.amount;
+                spend.calls = (spend.calls + settlement.calls).saturating_sub(1);
             }
         }
         Ok(())

@@ -207,6 +207,7 @@ pub fn decision(ticket: &Ticket, ids: &dyn Ids) -> Decision {
         }],
         tokens: Tokens::default(),
         cost_usd: 0.0,
+        trial: None,
         correlation_id: ticket.correlation_id.clone(),
         config_version: parsed("0123456789abcdef"),
         created_at: at,

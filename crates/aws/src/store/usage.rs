@@ -10,7 +10,10 @@ use switchboard_core::{
     ids::{CustomerId, TenantId},
     limits,
     models::NanoUsd,
-    ports::{Ceiling, Ceilings, Reservation, Reserved, Spend, Spent, TenantScope, UsageCount, UsageLedger, Wanted},
+    ports::{
+        Ceiling, Ceilings, Reservation, Reserved, Settlement, Spend, Spent, TenantScope, UsageCount, UsageLedger,
+        Wanted,
+    },
     time::Timestamp,
 };
 
@@ -65,7 +68,7 @@ impl UsageLedger for DynamoStore {
         Ok(reached.map_or_else(|| Reserved::Held(Reservation::granted(wanted)), Reserved::Reached))
     }
 
-    async fn settle(&self, scope: &TenantScope, reservation: Reservation, actual: NanoUsd) -> Result<()> {
+    async fn settle(&self, scope: &TenantScope, reservation: Reservation, settlement: Settlement) -> Result<()> {
         let wanted = reservation.wanted();
         let mut counts = wanted.counts();
         let reserved = i128::from(wanted.amount.0);
@@ -73,8 +76,9 @@ impl UsageLedger for DynamoStore {
         while !counts.is_empty() {
             let write = |count: &UsageCount<'_>| {
                 Write::update("meta", item_of(scope.tenant(), count))
-                    .add("spent", n(i128::from(actual.0) - reserved))
+                    .add("spent", n(i128::from(settlement.cost.0) - reserved))
                     .add("open", n(-reserved))
+                    .add("calls", n(i128::from(settlement.calls) - 1))
                     .when("attribute_exists(#spent)", [])
             };
             let writes: Vec<Write> = counts.iter().map(write).collect();

@@ -78,7 +78,7 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
         match args.command {
             Command::Serve { listen, no_demo, demo: _ } => serve::serve(context, listen, !no_demo).await,
             Command::Route { file } => route::route(context, &file).await,
-            Command::Eval(eval) => eval::eval(&context, &eval),
+            Command::Eval(eval) => eval::run(context, &eval).await,
             Command::Audit(audit) => audit::audit(&context, &audit),
             Command::Tickets(command) => tickets::run(context, command).await,
             Command::Reviews(reviews) => reviews::run(context, reviews).await,

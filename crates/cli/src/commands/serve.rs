@@ -13,6 +13,7 @@ use switchboard_core::{
     },
     app::App,
     jobs, learning,
+    models::Pooled,
     ports::TenantScope,
     tenants::Retention,
 };
@@ -33,6 +34,8 @@ const SWEEP_EVERY: Duration = Duration::from_secs(60);
 /// How often it is looked whether the certificate's files are new.
 const CERTIFICATE_LOOK: Duration = Duration::from_secs(5);
 const METRICS_UPKEEP: Duration = Duration::from_secs(5);
+/// How often money that was reserved for calls of models and is not used is given back.
+const POOL_LOOK: Duration = Duration::from_secs(1);
 
 pub(super) async fn serve(session: Session, listen: Option<SocketAddr>, with_demo: bool) -> Result<ExitCode> {
     let Session { global, data, settings } = &session;
@@ -90,6 +93,9 @@ pub(super) async fn serve(session: Session, listen: Option<SocketAddr>, with_dem
     prepare_tenants(wired.app.clone());
     let learner = start_learner(wired.app.clone(), settings.server.train, stopped.clone());
     tokio::spawn(keep_metrics_small(wired.app.clone(), upkeep));
+    if let Some(pooled) = wired.pooled.clone() {
+        tokio::spawn(give_money_back(wired.app.clone(), pooled));
+    }
     if let Some(tls) = &tls {
         keep_certificate_new(wired.app.clone(), Arc::clone(tls), signals_of_change()?);
     }
@@ -124,6 +130,9 @@ pub(super) async fn serve(session: Session, listen: Option<SocketAddr>, with_dem
     };
     tokio::try_join!(requests, work)?;
     learner.abort();
+    if let Some(pooled) = &wired.pooled {
+        pooled.close().await;
+    }
     tracing::info!("stopped");
     Ok(ExitCode::SUCCESS)
 }
@@ -236,6 +245,13 @@ async fn keep_metrics_small(app: App, metrics: PrometheusHandle) {
     loop {
         app.clock.sleep(METRICS_UPKEEP).await;
         metrics.run_upkeep();
+    }
+}
+
+async fn give_money_back(app: App, pooled: Arc<Pooled>) {
+    loop {
+        app.clock.sleep(POOL_LOOK).await;
+        pooled.give_back().await;
     }
 }
 

@@ -13,8 +13,7 @@ use crate::{
     ports::{Decided, Leased, SyncChange, TicketFile},
     tenants::Tenant,
     tickets::{
-        Decision,
-        route::route,
+        Decision, trial,
         write_back::{DeskCall, WriteBack, write_back},
     },
     time::Timestamp,
@@ -102,7 +101,7 @@ async fn decide(app: &App, tenant: &Tenant, leased: &Leased, received: &TicketRe
         app.queue.complete(&leased.lease).await?;
         return Ok(Outcome::Done);
     }
-    let decision = route(app, tenant, &file.ticket).await;
+    let decision = trial::decide(app, tenant, &file.ticket).await;
     let event = follow_up(app, &leased.event, EventDetail::TicketRouted(routed(&decision)));
     let stored = app.tickets.decide(&leased.event.scope(), &decision, event, &leased.lease).await?;
     if stored == Decided::New {

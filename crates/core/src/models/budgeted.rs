@@ -14,7 +14,9 @@ use super::{
 };
 use crate::{
     ids::{CustomerId, ReservationId},
-    ports::{Ceilings, ChatModel, Clock, Embedder, Ids, Reservation, Reserved, TenantScope, UsageLedger, Wanted},
+    ports::{
+        Ceilings, ChatModel, Clock, Embedder, Ids, Reservation, Reserved, Settlement, TenantScope, UsageLedger, Wanted,
+    },
     tenants::{EmbedLink, ModelLink, Tenant},
     untrusted::Untrusted,
 };
@@ -146,7 +148,7 @@ impl Paid {
             tracing::warn!(tenant = %self.scope.tenant(), %cost, worst = %self.worst, "a model used more than its worst case");
         }
         // The whole stays reserved, which is the safe side.
-        if let Err(error) = self.till.ledger.settle(&self.scope, reservation, cost).await {
+        if let Err(error) = self.till.ledger.settle(&self.scope, reservation, Settlement::of_one(cost)).await {
             tracing::warn!(tenant = %self.scope.tenant(), error = %error.report(), "the cost of a call could not be settled");
         }
     }

@@ -35,6 +35,7 @@ pub struct ModelError {
     message: Cow<'static, str>,
     retry_after: Option<Duration>,
     billed: bool,
+    late: bool,
     #[source]
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
@@ -77,12 +78,17 @@ impl ModelErrorKind {
 impl ModelError {
     /// A failure of a call that the provider charges nothing for. The message never holds untrusted text.
     pub fn new(kind: ModelErrorKind, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { kind, message: message.into(), retry_after: None, billed: false, source: None }
+        Self { kind, message: message.into(), retry_after: None, billed: false, late: false, source: None }
     }
 
     /// The same failure of a call that may have to be paid for: the model was at work when it broke off.
     pub fn billed(self) -> Self {
         Self { billed: true, ..self }
+    }
+
+    /// The same failure of a call that was given up because its time was over.
+    pub fn late(self) -> Self {
+        Self { late: true, ..self }
     }
 
     /// The same failure, after which the provider wants to be left alone for so long.
@@ -103,6 +109,11 @@ impl ModelError {
     /// How long the provider wants to be left alone, when it says so.
     pub fn retry_after(&self) -> Option<Duration> {
         self.retry_after
+    }
+
+    /// Whether the call was given up because its time was over: the same call would take as long again.
+    pub fn is_late(&self) -> bool {
+        self.late
     }
 
     /// Whether the call may have to be paid for all the same.

@@ -1,13 +1,13 @@
 //! The one way to a model: the tenant's chains, with all that makes a call safe to make around each link.
 
 mod embed;
-mod trial;
+mod probe;
 
 use std::{sync::Arc, time::Duration};
 
 use super::{
-    Answer, AnswerStream, Bill, Broken, Budgeted, Message, Metered, ModelError, ModelErrorKind, NanoUsd, Part, Prompt,
-    Retried, StopReason, Till, TimeLimited, Usage,
+    Answer, AnswerStream, Bill, Broken, Budgeted, Message, Metered, ModelError, ModelErrorKind, NanoUsd, Part,
+    Patience, Prompt, Retried, StopReason, Till, TimeLimited, Usage,
     answers::{self, Answers},
     time_limited::within,
 };
@@ -21,7 +21,7 @@ use crate::{
 };
 
 pub use embed::ToEmbed;
-pub use trial::{Trial, TrialRole};
+pub use probe::{Probe, ProbeRole};
 
 words! {
     /// What a model is wanted for.
@@ -69,6 +69,7 @@ pub struct Gateway {
     clock: Arc<dyn Clock>,
     ids: Arc<dyn Ids>,
     breakers: Arc<Breakers>,
+    patience: Arc<Patience>,
     answers: Answers,
 }
 
@@ -85,7 +86,8 @@ impl Gateway {
     ) -> Self {
         let breakers = Breakers::new(clock.clone(), Rests::Even).with_slow(limits::LARGE_MODEL_TIME);
         let answers = Answers::new(clock.clone());
-        Self { model, embedder: None, ledger, clock, ids, breakers: Arc::new(breakers), answers }
+        let breakers = Arc::new(breakers);
+        Self { model, embedder: None, ledger, clock, ids, breakers, patience: Arc::default(), answers }
     }
 
     /// The same, with vectors from `embedder`.
@@ -201,6 +203,7 @@ impl Gateway {
         };
         let metered = Metered::new(model, self.clock.clone(), role);
         let time_limited = TimeLimited::new(metered, self.clock.clone(), time);
+        let time_limited = time_limited.with_patience(self.patience.clone());
         let retried = Retried::new(Budgeted::new(time_limited, till), self.clock.clone(), self.ids.clone());
         Broken::new(retried, self.breakers.clone())
     }

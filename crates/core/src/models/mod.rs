@@ -12,6 +12,8 @@ pub mod error;
 mod gateway;
 pub mod message;
 mod metered;
+mod patience;
+mod pooled;
 pub mod price;
 mod retried;
 mod template;
@@ -21,11 +23,13 @@ pub use broken::Broken;
 pub use budgeted::{Bill, Budgeted, Till};
 pub use embedding::{BatchLimits, Embedded, Purpose};
 pub use error::{ModelError, ModelErrorKind};
-pub use gateway::{Answered, Asked, Gateway, Role, ToEmbed, Trial, TrialRole};
+pub use gateway::{Answered, Asked, Gateway, Probe, ProbeRole, Role, ToEmbed};
 pub use message::{
     Answer, AnswerStream, Message, Part, Prompt, Schema, StopReason, StreamEvent, Tool, ToolResult, ToolUse, Usage,
 };
 pub use metered::Metered;
+pub use patience::Patience;
+pub use pooled::Pooled;
 pub use price::{ModelPrice, NanoUsd, PriceList};
 pub use retried::Retried;
 pub use template::Template;

@@ -14,8 +14,8 @@ use crate::{
 
 /// Asks up to [`limits::MODEL_TRIES`] times while the failure is a passing one ([`super::ModelErrorKind::is_passing`]), with waits
 /// that double and are spread by chance. It waits as long as the provider asks for, unless that is longer than
-/// [`limits::MODEL_RETRY_AFTER`], and does not begin anew after [`limits::MODEL_TRIES_TIME`]: another model answers sooner. A stream
-/// that has begun is never begun again, because its words are out.
+/// [`limits::MODEL_RETRY_AFTER`], and does not begin anew after [`limits::MODEL_TRIES_TIME`], nor after a call that was given up
+/// because its time was over: another model answers sooner. A stream that has begun is never begun again, because its words are out.
 pub struct Retried<M> {
     model: M,
     clock: Arc<dyn Clock>,
@@ -58,6 +58,7 @@ impl Tries<'_> {
         let wish = failure.retry_after().unwrap_or_default();
         let took = self.clock.monotonic().saturating_sub(self.began);
         let gives_up = !failure.kind().is_passing()
+            || failure.is_late()
             || self.made >= limits::MODEL_TRIES
             || wish > limits::MODEL_RETRY_AFTER
             || took >= limits::MODEL_TRIES_TIME;

@@ -9,7 +9,7 @@ use futures_util::{
     stream,
 };
 
-use super::{Answer, AnswerStream, BatchLimits, Embedded, ModelError, ModelErrorKind, Prompt, Purpose};
+use super::{Answer, AnswerStream, BatchLimits, Embedded, ModelError, ModelErrorKind, Patience, Prompt, Purpose};
 use crate::{
     limits,
     ports::{ChatModel, Clock, Embedder},
@@ -18,17 +18,24 @@ use crate::{
 };
 
 /// Ends a call that has not answered in its time. A stream has this time for its beginning and for each of its pieces, and
-/// [`limits::MODEL_STREAM_TIME`] as a whole. The call may have to be paid for: the model was at work.
+/// [`limits::MODEL_STREAM_TIME`] as a whole. The call may have to be paid for: the model was at work. With [`Patience`], a model
+/// that is known to be quick has less time.
 pub struct TimeLimited<M> {
     model: M,
     clock: Arc<dyn Clock>,
     limit: Duration,
+    patience: Option<Arc<Patience>>,
 }
 
 impl<M> TimeLimited<M> {
     /// `model` with so much time for an answer.
     pub fn new(model: M, clock: Arc<dyn Clock>, limit: Duration) -> Self {
-        Self { model, clock, limit }
+        Self { model, clock, limit, patience: None }
+    }
+
+    /// The same for whole answers of models whose pace `patience` knows: less time for those that are quick.
+    pub fn with_patience(self, patience: Arc<Patience>) -> Self {
+        Self { patience: Some(patience), ..self }
     }
 }
 
@@ -42,7 +49,7 @@ pub(super) async fn within<T>(
         Either::Left((outcome, _)) => outcome,
         Either::Right(_) => {
             let message = format!("the model gave no answer within {} ms", limit.as_millis());
-            Err(ModelError::new(ModelErrorKind::Down, message).billed())
+            Err(ModelError::new(ModelErrorKind::Down, message).billed().late())
         }
     }
 }
@@ -50,7 +57,16 @@ pub(super) async fn within<T>(
 #[async_trait]
 impl<M: ChatModel> ChatModel for TimeLimited<M> {
     async fn chat(&self, tenant: &Tenant, link: &ModelLink, prompt: &Prompt) -> Result<Answer, ModelError> {
-        within(self.clock.as_ref(), self.limit, self.model.chat(tenant, link, prompt)).await
+        let call = self.model.chat(tenant, link, prompt);
+        let Some(patience) = &self.patience else { return within(self.clock.as_ref(), self.limit, call).await };
+        let (limit, began) = (patience.limit(tenant, link, self.limit), self.clock.monotonic());
+        let outcome = within(self.clock.as_ref(), limit, call).await;
+        match &outcome {
+            Ok(_) => patience.answered(tenant, link, self.clock.monotonic().saturating_sub(began)),
+            Err(error) if error.is_late() => patience.given_up(tenant, link, limit, self.limit),
+            Err(_) => {}
+        }
+        outcome
     }
 
     async fn stream(&self, tenant: &Tenant, link: &ModelLink, prompt: &Prompt) -> Result<AnswerStream, ModelError> {

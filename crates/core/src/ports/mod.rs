@@ -45,5 +45,5 @@ pub use store::{
     SyncChange, TicketFile, TicketFilter, TicketStatus, TicketStore, TicketSummary, WaitingReview,
 };
 pub use tenants::{TenantScope, TenantSource};
-pub use usage::{Ceiling, Ceilings, Reservation, Reserved, Spend, Spent, UsageCount, UsageLedger, Wanted};
+pub use usage::{Ceiling, Ceilings, Reservation, Reserved, Settlement, Spend, Spent, UsageCount, UsageLedger, Wanted};
 pub use world::{Clock, Ids, Secrets};

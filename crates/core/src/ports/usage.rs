@@ -24,10 +24,10 @@ pub trait UsageLedger: Send + Sync {
     /// write. A ceiling that is reached exactly is not passed. An id is used once.
     async fn reserve(&self, scope: &TenantScope, wanted: Wanted, ceilings: &Ceilings) -> Result<Reserved>;
 
-    /// Replaces what was reserved by what the call has cost, in the same month and day, whenever it comes; more than was
+    /// Replaces what was reserved by what it was spent for, in the same month and day, whenever it comes; more than was
     /// reserved counts in full. A reservation can be given in once. When this fails, it may have happened or not: it is not
     /// repeated, and the whole stays spent.
-    async fn settle(&self, scope: &TenantScope, reservation: Reservation, actual: NanoUsd) -> Result<()>;
+    async fn settle(&self, scope: &TenantScope, reservation: Reservation, settlement: Settlement) -> Result<()>;
 
     /// What was spent in the month and the day of `at`, by the tenant, and by `customer` when one is asked for.
     async fn spent(&self, scope: &TenantScope, customer: Option<&CustomerId>, at: Timestamp) -> Result<Spent>;
@@ -50,6 +50,15 @@ pub struct Wanted {
 #[derive(Debug, PartialEq, Eq)]
 #[must_use = "what is not settled stays spent"]
 pub struct Reservation(Wanted);
+
+/// What a reservation was spent for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settlement {
+    /// What it came to.
+    pub cost: NanoUsd,
+    /// The calls that it has paid for. One was counted when it was reserved.
+    pub calls: u64,
+}
 
 /// What became of the wish to reserve.
 #[derive(Debug, PartialEq, Eq)]
@@ -124,6 +133,13 @@ impl Reservation {
     /// What is reserved.
     pub fn wanted(&self) -> &Wanted {
         &self.0
+    }
+}
+
+impl Settlement {
+    /// Of one call.
+    pub fn of_one(cost: NanoUsd) -> Self {
+        Self { cost, calls: 1 }
     }
 }
 

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{models::ModelsConfig, retention::RetentionConfig};
+use super::{models::ModelsConfig, retention::RetentionConfig, trial::TrialConfig};
 use crate::{
     ids::{AccountType, CategoryId, Channel, EntityKind, Language, SecretName, TeamId, TenantId},
     tickets::Severity,
@@ -57,6 +57,9 @@ pub struct TenantConfig {
     /// Language models, where the local classifier is not sure.
     #[serde(default)]
     pub models: ModelsConfig,
+    /// A second configuration that is tried.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trial: Option<TrialConfig>,
     /// How other systems send tickets in without a key.
     #[serde(default)]
     pub hooks: HooksConfig,

@@ -8,8 +8,9 @@ mod recogniser;
 mod retention;
 #[cfg(test)]
 mod tests;
+mod trial;
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use sha2::{Digest, Sha256};
 
@@ -24,6 +25,7 @@ pub use models::{
 };
 pub use recogniser::Recogniser;
 pub use retention::{KeepFor, Retention, RetentionConfig, RetentionPolicy};
+pub use trial::{Trial, TrialConfig, TrialKind};
 
 use crate::{
     error::FieldError,
@@ -43,6 +45,8 @@ pub struct Tenant {
     pub version: ConfigVersion,
     /// Why a newer version is not in force, when there is a broken one.
     pub problem: Option<String>,
+    /// A second configuration that is tried.
+    pub trial: Option<Arc<Trial>>,
     pub(crate) recognisers: Vec<Recogniser>,
     pub(crate) rule_keywords: Vec<Option<regex::Regex>>,
     categories: HashMap<CategoryId, usize>,
@@ -76,7 +80,10 @@ impl Tenant {
         let categories = config.categories.iter().enumerate().map(|(n, category)| (category.id.clone(), n)).collect();
         let teams = config.teams.iter().enumerate().map(|(n, team)| (team.id.clone(), n)).collect();
         let id = config.tenant_id.clone();
-        Ok(Self { id, config, version, problem: None, recognisers, rule_keywords, categories, teams })
+        let mut tenant =
+            Self { id, config, version, problem: None, trial: None, recognisers, rule_keywords, categories, teams };
+        tenant.trial = trial::compile(&tenant.config, &tenant)?;
+        Ok(tenant)
     }
 
     /// The same version, with the reason why a newer one is not in force.

@@ -45,6 +45,8 @@ pub enum TicketMode {
     Local,
     /// By the local classifier where it is sure, else by a small model, else by a large one, else by a person.
     Cascade,
+    /// By a model that calls the tools itself, the large one where there is one; else as without it.
+    Agent,
 }
 
 /// How sure a model must say that it is.
@@ -222,8 +224,8 @@ pub(super) fn check(config: &ModelsConfig, mistakes: &mut Mistakes) {
     }
     let has_chain = !config.small.is_empty() || !config.large.is_empty();
     let is_used = has_chain || config.embed.as_ref().is_some_and(|link| link.price(config) != ModelPrice::FREE);
-    if config.mode == TicketMode::Cascade && !has_chain {
-        mistakes.add("/models/small", "is empty; the mode `cascade` needs a model, small or large");
+    if config.mode != TicketMode::Local && !has_chain {
+        mistakes.add("/models/small", "is empty; the modes `cascade` and `agent` need a model, small or large");
     }
     match &config.budget {
         None if is_used => mistakes.add("/models/budget", "is missing; say what may be spent a month (`month_usd`)"),

@@ -1,11 +1,17 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{CategoryProbability, Certainty, DecidedBy, Sentiment, Severity};
+use serde_json::{Value, json};
+
+use super::{CategoryProbability, Certainty, DecidedBy, Sentiment, Severity, tools::priority::round};
 use crate::{
     ids::{Language, TeamId},
+    tenants::{TeamConfig, Tenant},
     untrusted::Closed,
 };
+
+/// So many categories are kept with their probabilities.
+const PROBABILITIES_KEPT: usize = 5;
 
 /// What a classifier says of a ticket.
 #[derive(Clone, Debug, PartialEq)]
@@ -37,6 +43,63 @@ pub struct Classification {
 }
 
 impl Closed for Classification {}
+
+impl Classification {
+    /// What is left when the classifier fails: every category as probable as any other.
+    pub(super) fn undecided(tenant: &Tenant) -> Self {
+        let categories = &tenant.config.categories;
+        let probability = 1.0 / categories.len().max(1) as f64;
+        let share = |team: &TeamConfig| {
+            probability * categories.iter().filter(|category| category.team == team.id).count() as f64
+        };
+        let teams = &tenant.config.teams;
+        Self {
+            categories: categories
+                .iter()
+                .map(|category| CategoryProbability { category: category.id.clone(), probability })
+                .collect(),
+            teams: teams
+                .iter()
+                .map(|team| TeamProbability { team: team.id.clone(), probability: share(team) })
+                .collect(),
+            confidence_needed: tenant.config.review.precision,
+            is_out_of_scope: false,
+            is_spam: false,
+            severity: Severity::Medium,
+            severity_reason: "the classifier gave no answer".to_owned(),
+            sentiment: Sentiment::Neutral,
+            language: None,
+            certainty: None,
+            decided_by: DecidedBy::Local,
+            model: "none".to_owned(),
+        }
+    }
+
+    /// The most probable categories, rounded.
+    pub(super) fn kept(&self) -> Vec<CategoryProbability> {
+        let most = self.categories.iter().take(PROBABILITIES_KEPT);
+        most.map(|one| CategoryProbability { category: one.category.clone(), probability: round(one.probability, 4) })
+            .collect()
+    }
+
+    /// As it stands in the record of the tool's call, and as a model sees it.
+    pub(super) fn shown(&self) -> Value {
+        let teams = self.teams.iter().take(PROBABILITIES_KEPT);
+        let teams: Vec<_> = teams
+            .map(|one| TeamProbability { team: one.team.clone(), probability: round(one.probability, 4) })
+            .collect();
+        json!({
+            "probabilities": self.kept(),
+            "teams": teams,
+            "certainty": self.certainty,
+            "severity": self.severity,
+            "severity_reason": self.severity_reason,
+            "sentiment": self.sentiment,
+            "language": self.language,
+            "model": self.model,
+        })
+    }
+}
 
 /// A team with its probability.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]

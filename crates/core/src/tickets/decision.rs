@@ -3,6 +3,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::trial::TrialRecord;
 use crate::{
     ids::{CategoryId, ConfigVersion, CorrelationId, CustomerId, DecisionId, EntityKind, Language, TeamId, TicketId},
     time::Timestamp,
@@ -277,6 +278,9 @@ pub struct Decision {
     pub tokens: Tokens,
     /// What models cost, in US dollars.
     pub cost_usd: f64,
+    /// Its part in a trial of another configuration.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trial: Option<TrialRecord>,
     /// The request that brought the ticket.
     pub correlation_id: CorrelationId,
     /// The version of the tenant's configuration.

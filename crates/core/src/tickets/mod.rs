@@ -2,15 +2,18 @@
 //! whenever a person looks, [`review`] → queue → [`write_back`].
 
 pub mod accept;
-mod cascade;
 mod classification;
+mod consult;
 mod decision;
 pub mod draft;
+mod facts;
 pub mod replay;
 pub mod review;
 pub mod route;
 mod ticket;
 pub mod tools;
+pub mod trial;
+pub mod tuning;
 pub mod view;
 pub mod write_back;
 

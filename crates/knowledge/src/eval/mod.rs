@@ -9,6 +9,7 @@ mod months;
 mod routing;
 mod run;
 mod split;
+mod tune;
 
 pub use audit::{Audit, Audited, ConfusedPair, RareLabel, audit};
 pub use gate::{Gate, GateError, GateResult, metric_names};
@@ -20,3 +21,4 @@ pub use run::{
     evaluate,
 };
 pub use split::{Conflicts, Split, conflicts, deduplicate, few_shot, split_by_text};
+pub use tune::{CascadePoint, HeldBack, Said, Stages, SureFrom, Tuned, tune};

@@ -9,7 +9,10 @@ use switchboard_core::{
     ids::{CustomerId, TenantId},
     limits,
     models::NanoUsd,
-    ports::{Ceiling, Ceilings, Reservation, Reserved, Spend, Spent, TenantScope, UsageCount, UsageLedger, Wanted},
+    ports::{
+        Ceiling, Ceilings, Reservation, Reserved, Settlement, Spend, Spent, TenantScope, UsageCount, UsageLedger,
+        Wanted,
+    },
     time::Timestamp,
 };
 
@@ -29,9 +32,9 @@ impl UsageLedger for SqliteStore {
             .await
     }
 
-    async fn settle(&self, scope: &TenantScope, reservation: Reservation, actual: NanoUsd) -> Result<()> {
+    async fn settle(&self, scope: &TenantScope, reservation: Reservation, settlement: Settlement) -> Result<()> {
         let tenant = scope.tenant().clone();
-        let settle = move |connection: &Connection| settle(connection, &tenant, reservation.wanted(), actual);
+        let settle = move |connection: &Connection| settle(connection, &tenant, reservation.wanted(), settlement);
         self.db.writer.write(move |connection| settle(connection).map_err(explain)).await
     }
 
@@ -67,21 +70,23 @@ fn reserve(
     Ok(None)
 }
 
-fn settle(connection: &Connection, tenant: &TenantId, wanted: &Wanted, actual: NanoUsd) -> rusqlite::Result<()> {
+fn settle(connection: &Connection, tenant: &TenantId, wanted: &Wanted, settlement: Settlement) -> rusqlite::Result<()> {
     for count in wanted.counts() {
         // A count that is gone was of a time that is long over.
         let Some(found) = one(connection, tenant, &count)? else { continue };
-        let spent = found.spent - wanted.amount + actual;
+        let spent = found.spent - wanted.amount + settlement.cost;
+        let calls = (found.calls + settlement.calls).saturating_sub(1);
         connection
             .prepare_cached(
-                "UPDATE model_usage SET spent = ?4, open = ?5 WHERE tenant = ?1 AND customer = ?2 AND period = ?3",
+                "UPDATE model_usage SET spent = ?4, open = ?5, calls = ?6 WHERE tenant = ?1 AND customer = ?2 AND period = ?3",
             )?
             .execute(params![
                 tenant.as_str(),
                 count.customer,
                 count.period,
                 nanos(spent),
-                nanos(found.open - wanted.amount)
+                nanos(found.open - wanted.amount),
+                i64::try_from(calls).unwrap_or(i64::MAX),
             ])?;
     }
     Ok(())

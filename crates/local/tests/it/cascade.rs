@@ -23,8 +23,8 @@ use switchboard_testkit::{
 
 use crate::path::Bench;
 
-const SMALL: &str = "gpt-4o-mini";
-const LARGE: &str = "gpt-4o";
+pub(crate) const SMALL: &str = "gpt-4o-mini";
+pub(crate) const LARGE: &str = "gpt-4o";
 
 /// `acme` with a small and a large model, and a precision that two examples a category never reach.
 fn tenant(month_usd: f64) -> Tenant {
@@ -53,30 +53,30 @@ fn says(words: impl Fn(&str) -> String + Send + Sync + 'static) -> ScriptedModel
     ScriptedModel::new(move |_, link, _| Turn::Says(words(&link.model)))
 }
 
-struct Desk {
-    bench: Bench,
-    app: App,
-    model: ScriptedModel,
+pub(crate) struct Desk {
+    pub(crate) bench: Bench,
+    pub(crate) app: App,
+    pub(crate) model: ScriptedModel,
 }
 
 impl Desk {
-    async fn with(model: ScriptedModel) -> Self {
+    pub(crate) async fn with(model: ScriptedModel) -> Self {
         let bench = Bench::with_desk(0, ErrorKind::Unavailable, Retry::Later).await;
         let (clock, ids): (Arc<dyn Clock>, Arc<dyn Ids>) = (bench.app.clock.clone(), bench.app.ids.clone());
         let app = App { gateway: gateway(model.clone(), &clock, &ids), ..(*bench.app).clone() };
         Self { bench, app, model }
     }
 
-    async fn decides(&self, tenant: &Tenant, description: &str) -> Decision {
+    pub(crate) async fn decides(&self, tenant: &Tenant, description: &str) -> Decision {
         route(&self.app, tenant, &ticket(description)).await
     }
 
-    fn asked(&self) -> Vec<String> {
+    pub(crate) fn asked(&self) -> Vec<String> {
         self.model.called()
     }
 }
 
-fn ticket(description: &str) -> Ticket {
+pub(crate) fn ticket(description: &str) -> Ticket {
     Ticket { description: Untrusted::new(description.to_owned()), ..sample::ticket(1) }
 }
 
@@ -89,7 +89,7 @@ async fn a_sure_small_model_decides_and_is_paid() {
     assert_eq!((decision.decided_by, decision.confidence_score), (DecidedBy::Small, 0.9));
     assert!(!decision.requires_manual_review, "{:?}", decision.review_reasons);
     assert_eq!(decision.model, format!("somewhere/{SMALL}"));
-    assert_eq!(decision.prompt.as_deref(), Some("decide_ticket/1"));
+    assert_eq!(decision.prompt.as_deref(), Some("decide_ticket/2"));
     assert_eq!((decision.tokens.input, decision.tokens.output), (100, 10));
     // 100 tokens at 0.15 and 10 at 0.60 dollars a million.
     assert!((decision.cost_usd - 0.000_021).abs() < 1e-9, "{}", decision.cost_usd);

@@ -1,6 +1,7 @@
 //! The embedded adapters against the contract suites of their ports, and what only they promise.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failed expectation should stop the test")]
 
+mod agent;
 mod audit;
 mod cascade;
 mod contracts;
@@ -18,3 +19,4 @@ mod sim;
 mod status;
 mod tenants;
 mod transfer;
+mod trial;

@@ -6,7 +6,9 @@ use futures_util::{FutureExt, future::join_all};
 use switchboard_core::{
     ids::{CustomerId, ReservationId},
     models::NanoUsd,
-    ports::{Ceiling, Ceilings, Ids, Reservation, Reserved, Spend, Spent, TenantScope, UsageLedger, Wanted},
+    ports::{
+        Ceiling, Ceilings, Ids, Reservation, Reserved, Settlement, Spend, Spent, TenantScope, UsageLedger, Wanted,
+    },
     time::Timestamp,
 };
 
@@ -35,6 +37,7 @@ pub async fn usage_ledger(make: impl AsyncFn() -> UnderTest<Arc<dyn UsageLedger>
             a_settlement_gives_the_rest_back,
             more_than_was_reserved_counts_in_full,
             what_costs_nothing_gives_all_back,
+            one_reservation_may_pay_for_many_calls,
             days_and_months_begin_anew_in_utc,
             a_settlement_counts_where_the_money_was_reserved,
             customers_have_days_of_their_own,
@@ -86,7 +89,7 @@ impl Bench {
     }
 
     async fn settle(&self, reservation: Reservation, actual: u64) {
-        expect_ok("settle", self.ledger.settle(&self.acme, reservation, NanoUsd(actual)).await);
+        expect_ok("settle", self.ledger.settle(&self.acme, reservation, Settlement::of_one(NanoUsd(actual))).await);
     }
 
     async fn spent(&self, at: Timestamp) -> Spent {
@@ -200,6 +203,15 @@ async fn what_costs_nothing_gives_all_back(bench: Bench) {
     expect_eq("spent", bench.spent(start()).await, all(spend(0, 0, 1)));
 }
 
+async fn one_reservation_may_pay_for_many_calls(bench: Bench) {
+    for (calls, all_calls) in [(12, 12), (0, 12)] {
+        let reservation = held(bench.reserve(60, &NO_CEILING).await);
+        let settlement = Settlement { cost: NanoUsd(2 * calls), calls };
+        expect_ok("settle", bench.ledger.settle(&bench.acme, reservation, settlement).await);
+        expect_eq("spent", bench.spent(start()).await, all(spend(24, 0, all_calls)));
+    }
+}
+
 fn moment(text: &str) -> Timestamp {
     sample::parsed(text)
 }
@@ -255,7 +267,7 @@ async fn tenants_are_counted_apart(bench: Bench) {
     let _ours = held(bench.reserve(10, &ceilings).await);
     let wanted = bench.wanted(10, Some(&bench.ana), start());
     let theirs = held(expect_ok("reserve", bench.ledger.reserve(&globex, wanted, &ceilings).await));
-    expect_ok("settle", bench.ledger.settle(&globex, theirs, NanoUsd(1)).await);
+    expect_ok("settle", bench.ledger.settle(&globex, theirs, Settlement::of_one(NanoUsd(1))).await);
     expect_eq("ours", bench.spent(start()).await, all(spend(10, 10, 1)));
     let theirs = expect_ok("spent", bench.ledger.spent(&globex, Some(&bench.ana), start()).await);
     expect_eq("theirs", theirs, all(spend(1, 0, 1)));

@@ -1,6 +1,8 @@
 //! `switchboard eval`: how well texts are classified that nothing was learned from.
 
 pub(super) mod show;
+mod trial;
+mod tune;
 
 use std::{fs, path::Path, process::ExitCode};
 
@@ -42,7 +44,15 @@ struct Data {
     test_rows: usize,
 }
 
-pub(super) fn eval(session: &Session, eval: &args::Eval) -> Result<ExitCode> {
+pub(super) async fn run(session: Session, asked: &args::Eval) -> Result<ExitCode> {
+    match &asked.trial {
+        Some(name) => trial::compare(session, asked, name.as_ref()).await,
+        None if asked.tune => tune::tune(session, asked).await,
+        None => eval(&session, asked),
+    }
+}
+
+fn eval(session: &Session, eval: &args::Eval) -> Result<ExitCode> {
     let measuring = Measuring::new(session, &eval.measuring)?;
     let (mut split, mut data, mut notes) = rows(&measuring, eval)?;
     if let Some(shots) = eval.shots {

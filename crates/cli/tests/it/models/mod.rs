@@ -1,6 +1,7 @@
 //! Tickets that the local classifier is not sure of, over HTTP: the real binary asks a server that speaks OpenAI's API.
 
-mod trial;
+mod probe;
+mod trials;
 
 use serde_json::{Value, json};
 use switchboard_testkit::doubles::openai::{OpenAiDouble, Reply};
@@ -13,6 +14,10 @@ use crate::{
 const KEY: &str = "sk-of-the-test-0123456789";
 
 fn home(double: &OpenAiDouble, month_usd: f64) -> Home {
+    home_with(double, month_usd, |_| ())
+}
+
+fn home_with(double: &OpenAiDouble, month_usd: f64, change: impl FnOnce(&mut Value)) -> Home {
     let mut config = acme(&json!({"kind": "folder", "path": "desk"}));
     config["review"] = json!({"precision": 0.99});
     config["models"] = json!({
@@ -21,6 +26,7 @@ fn home(double: &OpenAiDouble, month_usd: f64) -> Home {
         "small": [{"provider": "double", "model": "small", "price": {"input": 0.15, "output": 0.6}}],
         "budget": {"month_usd": month_usd},
     });
+    change(&mut config);
     Home::with_tenant(&config).allow(&[double]).secret("MODELS", KEY)
 }
 
@@ -50,7 +56,7 @@ async fn a_model_decides_what_the_classifier_does_not_know_and_its_cost_is_told(
     api.accept(&ticket()).await;
     let decision = api.ticket_when("T-1", "success").await["decision"].clone();
     assert_eq!((&decision["decided_by"], &decision["assigned_team"]), (&json!("small"), &json!("billing")));
-    assert_eq!(decision["prompt"], "decide_ticket/1");
+    assert_eq!(decision["prompt"], "decide_ticket/2");
     assert_eq!(decision["requires_manual_review"], false, "{decision}");
     let cost = decision["cost_usd"].as_f64().unwrap();
     assert!(cost > 0.0 && cost < 0.01, "{cost}");

@@ -44,12 +44,22 @@ impl Journal {
         work: impl FnOnce() -> T,
         show: impl FnOnce(&T) -> Value,
     ) -> T {
-        let started = app.clock.monotonic();
-        let answer = work();
-        let duration_ms = millis(app.clock.monotonic().saturating_sub(started));
-        self.calls.push(ToolCall { name, input, output: show(&answer), duration_ms, ok: true });
+        let (answer, took) = timed(app, work);
+        self.computed(name, input, show(&answer), took);
         answer
     }
+
+    /// Keeps the record of a tool that only computes and had its answer after so long.
+    pub fn computed(&mut self, name: ToolName, input: Value, output: Value, took: Duration) {
+        self.calls.push(ToolCall { name, input, output, duration_ms: millis(took), ok: true });
+    }
+}
+
+/// Runs what only computes, and measures it.
+pub(super) fn timed<T>(app: &App, work: impl FnOnce() -> T) -> (T, Duration) {
+    let started = app.clock.monotonic();
+    let answer = work();
+    (answer, app.clock.monotonic().saturating_sub(started))
 }
 
 /// Runs a tool that asks the outside, for at most [`limits::TOOL_TIME`].

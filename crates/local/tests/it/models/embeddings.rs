@@ -202,7 +202,7 @@ async fn a_model_that_is_silent_is_given_up() {
 
 #[tokio::test]
 async fn each_model_is_tried_by_itself() {
-    use switchboard_core::models::TrialRole;
+    use switchboard_core::models::ProbeRole;
     let model = ScriptedModel::new(|_, link, _| match link.model.as_str() {
         "a" => says("{\"ready\":true}"),
         "b" => says("Hello."),
@@ -214,10 +214,10 @@ async fn each_model_is_tried_by_itself() {
         .with_embedder(Arc::new(embedder.clone()));
     let mut tenant = sample::tenant_with_models(super::PLENTY);
     tenant.config.models.embed = self::tenant(0.0).config.models.embed;
-    let trials = gateway.try_models(&tenant, None).await;
-    let seen: Vec<_> = trials
+    let probes = gateway.probe_models(&tenant, None).await;
+    let seen: Vec<_> = probes
         .iter()
-        .map(|trial| (trial.role.word(), trial.model.as_str(), trial.outcome.as_ref().err().map(ModelError::kind)))
+        .map(|probe| (probe.role.word(), probe.model.as_str(), probe.outcome.as_ref().err().map(ModelError::kind)))
         .collect();
     let expected = [
         ("small", "a", None),
@@ -227,10 +227,10 @@ async fn each_model_is_tried_by_itself() {
     ];
     assert_eq!(seen, expected);
     assert_eq!(model.calls().len(), 3, "nothing is repaired, and none stands in for another");
-    assert_eq!((trials[0].cost, trials[2].cost), (super::price_of_one(), NanoUsd::ZERO));
-    for role in TrialRole::ALL {
-        let trials = gateway.try_models(&tenant, Some(*role)).await;
-        assert!(!trials.is_empty() && trials.iter().all(|trial| trial.role == *role));
+    assert_eq!((probes[0].cost, probes[2].cost), (super::price_of_one(), NanoUsd::ZERO));
+    for role in ProbeRole::ALL {
+        let probes = gateway.probe_models(&tenant, Some(*role)).await;
+        assert!(!probes.is_empty() && probes.iter().all(|probe| probe.role == *role));
     }
     assert_eq!(model.calls().len(), 6, "no answer is kept");
 }

@@ -18,7 +18,7 @@ use std::{
 };
 
 use switchboard_core::{
-    models::{Answer, AnswerStream},
+    models::{Answer, AnswerStream, Pooled},
     ports::{ChatModel, UsageCount},
     tenants::BudgetConfig,
 };
@@ -65,9 +65,9 @@ impl UsageLedger for Stepped {
         reserved
     }
 
-    async fn settle(&self, scope: &TenantScope, reservation: Reservation, actual: NanoUsd) -> Result<()> {
+    async fn settle(&self, scope: &TenantScope, reservation: Reservation, settlement: Settlement) -> Result<()> {
         step().await;
-        let settled = wait_for(self.0.settle(scope, reservation, actual));
+        let settled = wait_for(self.0.settle(scope, reservation, settlement));
         step().await;
         settled
     }
@@ -93,8 +93,8 @@ impl UsageLedger for Careless {
         self.0.reserve(scope, wanted, &Ceilings::default()).await
     }
 
-    async fn settle(&self, scope: &TenantScope, reservation: Reservation, actual: NanoUsd) -> Result<()> {
-        self.0.settle(scope, reservation, actual).await
+    async fn settle(&self, scope: &TenantScope, reservation: Reservation, settlement: Settlement) -> Result<()> {
+        self.0.settle(scope, reservation, settlement).await
     }
 
     async fn spent(&self, scope: &TenantScope, customer: Option<&CustomerId>, at: Timestamp) -> Result<Spent> {
@@ -422,6 +422,64 @@ fn many_calls_never_overspend_over_the_database() {
     }
     sum.tell("over the database");
     assert!(sum.died > 0);
+}
+
+/// Between the calls of a schedule and the ledger: from the first call on, so that few calls are many.
+#[test]
+fn many_calls_never_overspend_out_of_purses() {
+    let (mut sum, mut lent) = (Sum::default(), 0);
+    for seed in 0..interleavings(2_000) {
+        let books = Arc::new(MemoryUsage::default());
+        let counted = Arc::new(Counted(Stepped(books.clone()), Mutex::new(0)));
+        let clock = Arc::new(FixedClock::new());
+        let pooled = Arc::new(Pooled::new(counted.clone(), clock, Arc::new(SeededIds::new(seed + 1))));
+        // Room for purses of several calls, and then for single ones.
+        let room = [[900.0, 900.0, 900.0], [450.0, 350.0, 300.0], [4.1, 9.0, 2.9]][usize::try_from(seed % 3).unwrap()];
+        let case = Case { callers: 24, kind: seed % 2 == 0, room, can_die: true, has_time: true, links: 2 };
+        let outcome = run(&case, pooled.clone(), books.as_ref(), "acme", seed, by_chance(seed));
+        sum.add(seed, &outcome);
+        // In the end all that nobody has lost is given back, and what is counted is no less than what was charged.
+        wait_for(poll_through(pooled.close()));
+        let scope = sample::scope("acme");
+        let spent = wait_for(books.spent(&scope, None, FixedClock::new().now())).unwrap();
+        assert!(spent.month.calls >= *counted.1.lock().unwrap(), "{spent:?}");
+        lent += usize::from(spent.month.calls > *counted.1.lock().unwrap());
+    }
+    sum.tell("out of purses");
+    assert!(sum.died > 0 && lent > 0, "{lent} schedules had a purse");
+}
+
+/// Counts the reservations that come through.
+struct Counted(Stepped, Mutex<u64>);
+
+#[async_trait]
+impl UsageLedger for Counted {
+    async fn reserve(&self, scope: &TenantScope, wanted: Wanted, ceilings: &Ceilings) -> Result<Reserved> {
+        let reserved = self.0.reserve(scope, wanted, ceilings).await?;
+        *self.1.lock().unwrap() += u64::from(matches!(reserved, Reserved::Held(_)));
+        Ok(reserved)
+    }
+
+    async fn settle(&self, scope: &TenantScope, reservation: Reservation, settlement: Settlement) -> Result<()> {
+        self.0.settle(scope, reservation, settlement).await
+    }
+
+    async fn spent(&self, scope: &TenantScope, customer: Option<&CustomerId>, at: Timestamp) -> Result<Spent> {
+        self.0.spent(scope, customer, at).await
+    }
+}
+
+/// Takes every step of a future that stops between its steps.
+async fn poll_through<T>(future: impl Future<Output = T>) -> T {
+    let mut future = pin!(future);
+    std::future::poll_fn(|context| {
+        loop {
+            if let Poll::Ready(value) = future.as_mut().poll(context) {
+                return Poll::Ready(value);
+            }
+        }
+    })
+    .await
 }
 
 #[test]

@@ -80,10 +80,10 @@ async fn a_short_wish_is_waited_for_and_a_long_one_ends_the_tries() {
 }
 
 #[tokio::test]
-async fn what_took_long_to_fail_is_not_tried_again() {
+async fn what_was_given_up_is_not_tried_again() {
     let layer = Layer::new();
     let model = ScriptedModel::new(|_, _, _| Turn::Hangs(String::new()));
-    let limited = TimeLimited::new(model.clone(), layer.clock(), Duration::from_secs(5));
+    let limited = TimeLimited::new(model.clone(), layer.clock(), Duration::from_secs(1));
     assert_eq!(layer.call(&Retried::new(limited, layer.clock(), ids())).await, Err(ModelErrorKind::Down));
     assert_eq!(model.calls().len(), 1);
 }
@@ -99,6 +99,26 @@ async fn a_call_ends_in_its_time_and_may_have_to_be_paid_for() {
     assert_eq!(layer.clock.monotonic() - began, Duration::from_secs(7));
     assert_eq!(layer.call(&limited).await, Ok(()));
     assert_eq!(layer.clock.sleepers(), 0, "nothing stays behind");
+}
+
+#[tokio::test]
+async fn a_model_that_was_quick_is_given_up_sooner_and_then_waited_for_longer() {
+    let layer = Layer::new();
+    let model =
+        ScriptedModel::new(|n, _, _| if (30..=33).contains(&n) { Turn::Hangs(String::new()) } else { says("ok") });
+    let limited = TimeLimited::new(model, layer.clock(), Duration::from_secs(10)).with_patience(Arc::default());
+    for _ in 0..30 {
+        assert_eq!(layer.call(&limited).await, Ok(()));
+    }
+    for seconds in [1, 2, 4, 8] {
+        let began = layer.clock.monotonic();
+        let error = limited.chat(&layer.tenant, &layer.link, &layer.prompt).await.unwrap_err();
+        assert_eq!((error.kind(), error.is_late()), (ModelErrorKind::Down, true));
+        assert_eq!(layer.clock.monotonic() - began, Duration::from_secs(seconds));
+    }
+    assert_eq!(layer.call(&limited).await, Ok(()));
+    let other = ModelLink { model: "b".to_owned(), ..layer.link.clone() };
+    assert!(limited.chat(&layer.tenant, &other, &layer.prompt).await.is_ok(), "each model has a pace of its own");
 }
 
 #[tokio::test]

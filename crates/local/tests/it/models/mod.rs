@@ -4,6 +4,7 @@ mod embeddings;
 mod gateway;
 mod interleavings;
 mod layers;
+mod pooled;
 mod streams;
 
 use std::{sync::Arc, time::Duration};
@@ -13,7 +14,7 @@ use switchboard_core::{
     error::{Error, ErrorKind, Result},
     ids::CustomerId,
     models::{Answered, Asked, Gateway, ModelError, ModelErrorKind, NanoUsd, Prompt, Role, Usage},
-    ports::{Ceilings, Clock, Ids, Reservation, Reserved, Spend, Spent, TenantScope, UsageLedger, Wanted},
+    ports::{Ceilings, Clock, Ids, Reservation, Reserved, Settlement, Spend, Spent, TenantScope, UsageLedger, Wanted},
     tenants::{ModelLink, Tenant},
     time::Timestamp,
 };
@@ -115,7 +116,7 @@ impl UsageLedger for NoLedger {
         no_ledger()
     }
 
-    async fn settle(&self, _: &TenantScope, _: Reservation, _: NanoUsd) -> Result<()> {
+    async fn settle(&self, _: &TenantScope, _: Reservation, _: Settlement) -> Result<()> {
         no_ledger()
     }
 

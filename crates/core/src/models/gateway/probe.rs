@@ -18,7 +18,7 @@ use crate::{
 
 words! {
     /// What a model is configured for.
-    TrialRole {
+    ProbeRole {
         /// A link of the chain `small`.
         Small = "small",
         /// A link of the chain `large`.
@@ -30,9 +30,9 @@ words! {
 
 /// What one model came to.
 #[derive(Debug)]
-pub struct Trial {
+pub struct Probe {
     /// What it is configured for.
-    pub role: TrialRole,
+    pub role: ProbeRole,
     /// Where it was asked.
     pub provider: ProviderName,
     /// The model, as the configuration names it.
@@ -63,20 +63,20 @@ impl Gateway {
     /// Asks each model of the tenant's chains by itself, or of that role alone, and its model for vectors: in the form in which
     /// tickets are asked, with everything around the call, and paid for like any other. No link stands in for another, and
     /// no answer is kept or repaired.
-    pub async fn try_models(&self, tenant: &Tenant, role: Option<TrialRole>) -> Vec<Trial> {
-        let is_wanted = |one: TrialRole| role.is_none_or(|role| role == one);
-        let chains = [(TrialRole::Small, Role::Small), (TrialRole::Large, Role::Large)];
+    pub async fn probe_models(&self, tenant: &Tenant, role: Option<ProbeRole>) -> Vec<Probe> {
+        let is_wanted = |one: ProbeRole| role.is_none_or(|role| role == one);
+        let chains = [(ProbeRole::Small, Role::Small), (ProbeRole::Large, Role::Large)];
         let chains = chains.into_iter().filter(|(one, _)| is_wanted(*one));
         let links = chains.flat_map(|(one, role)| role.chain(tenant).iter().map(move |link| (one, role, link)));
-        let trials = links.map(|(one, role, link)| self.try_link(tenant, (one, role), link));
-        let mut trials = join_all(trials).await;
-        if let Some(link) = tenant.config.models.embed.as_ref().filter(|_| is_wanted(TrialRole::Embed)) {
-            trials.push(self.try_embedder(tenant, link).await);
+        let probes = links.map(|(one, role, link)| self.try_link(tenant, (one, role), link));
+        let mut probes = join_all(probes).await;
+        if let Some(link) = tenant.config.models.embed.as_ref().filter(|_| is_wanted(ProbeRole::Embed)) {
+            probes.push(self.try_embedder(tenant, link).await);
         }
-        trials
+        probes
     }
 
-    async fn try_link(&self, tenant: &Tenant, (of, role): (TrialRole, Role), link: &ModelLink) -> Trial {
+    async fn try_link(&self, tenant: &Tenant, (of, role): (ProbeRole, Role), link: &ModelLink) -> Probe {
         let (bill, prompt) = (Bill::default(), prompt());
         let asked = Asked { role, customer: None, prompt: &prompt };
         let asking = async {
@@ -86,26 +86,26 @@ impl Gateway {
         self.tried(of, (&link.provider, &link.model), &bill, asking).await
     }
 
-    async fn try_embedder(&self, tenant: &Tenant, link: &EmbedLink) -> Trial {
+    async fn try_embedder(&self, tenant: &Tenant, link: &EmbedLink) -> Probe {
         let bill = Bill::default();
         let texts = [Untrusted::new("Are you there?".to_owned())];
         let wanted = ToEmbed { texts: &texts, purpose: Purpose::Query, customer: None };
         let asking = async { Ok(self.embed_all(tenant, link, &wanted, &bill).await?.model) };
-        self.tried(TrialRole::Embed, (&link.provider, &link.model), &bill, asking).await
+        self.tried(ProbeRole::Embed, (&link.provider, &link.model), &bill, asking).await
     }
 
     async fn tried(
         &self,
-        role: TrialRole,
+        role: ProbeRole,
         (provider, model): (&ProviderName, &str),
         bill: &Bill,
         asking: impl Future<Output = Result<String, ModelError>>,
-    ) -> Trial {
+    ) -> Probe {
         let began = self.clock.monotonic();
         let outcome = asking.await;
         let took = self.clock.monotonic().saturating_sub(began);
         let (usage, cost) = bill.sum();
-        Trial { role, provider: provider.clone(), model: model.to_owned(), outcome, took, usage, cost }
+        Probe { role, provider: provider.clone(), model: model.to_owned(), outcome, took, usage, cost }
     }
 }
 
