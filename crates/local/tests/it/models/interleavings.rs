@@ -435,7 +435,7 @@ fn many_calls_never_overspend_out_of_purses() {
         let pooled = Arc::new(Pooled::new(counted.clone(), clock, Arc::new(SeededIds::new(seed + 1))));
         // Room for purses of several calls, and then for single ones.
         let room = [[900.0, 900.0, 900.0], [450.0, 350.0, 300.0], [4.1, 9.0, 2.9]][usize::try_from(seed % 3).unwrap()];
-        let case = Case { callers: 24, kind: seed % 2 == 0, room, can_die: true, has_time: true, links: 2 };
+        let case = Case { callers: 24, kind: seed.is_multiple_of(2), room, can_die: true, has_time: true, links: 2 };
         let outcome = run(&case, pooled.clone(), books.as_ref(), "acme", seed, by_chance(seed));
         sum.add(seed, &outcome);
         // In the end all that nobody has lost is given back, and what is counted is no less than what was charged.
