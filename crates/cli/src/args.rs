@@ -48,6 +48,12 @@ pub(crate) struct Global {
     /// Work on the deployment on AWS that the section `aws` of the settings names, instead of a data folder.
     #[arg(long, global = true, conflicts_with = "data")]
     pub(crate) aws: bool,
+    /// Keep each call of a language model in this folder, without personal data (`models.record`).
+    #[arg(long, global = true, value_name = "DIR", conflicts_with_all = ["cassettes", "aws"])]
+    pub(crate) record: Option<PathBuf>,
+    /// Ask no language model: answer from what --record has kept in this folder (`models.cassettes`).
+    #[arg(long, global = true, value_name = "DIR", conflicts_with = "aws")]
+    pub(crate) cassettes: Option<PathBuf>,
     /// Print JSON for programs instead of tables for people.
     #[arg(long, global = true)]
     pub(crate) json: bool,

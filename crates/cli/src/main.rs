@@ -6,6 +6,7 @@ mod access;
 mod args;
 #[cfg(feature = "aws")]
 mod aws;
+mod cassettes;
 mod commands;
 mod data;
 mod demo;

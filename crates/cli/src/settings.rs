@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use crate::args::Global;
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 use switchboard_core::{
@@ -34,6 +35,7 @@ pub(crate) struct Settings {
     pub(crate) retention: Retention,
     pub(crate) access: Access,
     pub(crate) oidc: OidcSettings,
+    pub(crate) models: Models,
     pub(crate) aws: AwsSettings,
 }
 
@@ -82,6 +84,30 @@ impl Server {
 pub(crate) struct Queue {
     pub(crate) tenant_backlog: u64,
     pub(crate) backlog: u64,
+}
+
+/// Where calls of language models are recorded, and where recorded ones are played from.
+#[derive(Debug, Default, Deserialize, PartialEq)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Models {
+    pub(crate) record: PathBuf,
+    pub(crate) cassettes: PathBuf,
+}
+
+impl Models {
+    /// What the command line says goes before the settings.
+    pub(crate) fn choose(&mut self, global: &mut Global) -> Result<()> {
+        if let Some(folder) = global.record.take() {
+            *self = Self { record: folder, cassettes: PathBuf::new() };
+        }
+        if let Some(folder) = global.cassettes.take() {
+            *self = Self { record: PathBuf::new(), cassettes: folder };
+        }
+        if !self.record.as_os_str().is_empty() && !self.cassettes.as_os_str().is_empty() {
+            bail!("models.record and models.cassettes are both set: what is played is nothing to record");
+        }
+        Ok(())
+    }
 }
 
 impl Settings {
@@ -257,7 +283,7 @@ mod tests {
         assert_eq!(settings.server.listen, "127.0.0.1:8080");
         assert_eq!(settings.server.shutdown_seconds, 10);
         let table: Table = toml::from_str(DEFAULTS).unwrap();
-        assert_eq!(table.values().filter_map(Value::as_table).map(Table::len).sum::<usize>(), 48);
+        assert_eq!(table.values().filter_map(Value::as_table).map(Table::len).sum::<usize>(), 50);
         // No limit is off that somebody would miss.
         let limits = table["limits"].as_table().unwrap();
         assert!(limits.values().all(|limit| limit.as_integer() > Some(0)), "{limits:?}");

@@ -10,8 +10,8 @@ use switchboard_core::{
     by_tenant::{Connectors, CustomersByTenant, DeskByTenant, StatusByTenant},
     effects::OnTheirWay,
     error,
-    models::{Gateway, Pooled},
-    ports::{Clock, Ids, ModelStore, Secrets, TenantSource, UsageLedger},
+    models::{Gateway, Pooled, Recorded, Unpaid},
+    ports::{ChatModel, Clock, Ids, ModelStore, Secrets, TenantSource, UsageLedger},
 };
 use switchboard_knowledge::LocalClassifier;
 use switchboard_local::{
@@ -19,7 +19,12 @@ use switchboard_local::{
     load_or_make_pepper,
 };
 
-use crate::{data::DataFolder, embedding::InstalledModel, settings::Settings};
+use crate::{
+    cassettes::{self, FolderTape},
+    data::DataFolder,
+    embedding::InstalledModel,
+    settings::{Models, Settings},
+};
 
 /// The core and what a shell needs beside it.
 pub(crate) struct Wired {
@@ -116,13 +121,19 @@ pub(crate) async fn wire(data: &DataFolder, settings: &Settings, role: Role) -> 
     let pooled = matches!(role, Role::Server)
         .then(|| Arc::new(Pooled::new(store.clone(), Arc::clone(&clock), Arc::clone(&ids))));
     let ledger: Arc<dyn UsageLedger> = match &pooled {
+        // What is played costs nothing.
+        _ if !settings.models.cassettes.as_os_str().is_empty() => Arc::new(Unpaid),
         Some(pooled) => pooled.clone(),
         None => store.clone(),
     };
     let embedding = InstalledModel::of(data);
     connectors.embedder.local = Some(Arc::new(embedding.embedder()?));
-    let gateway = Gateway::new(Arc::new(connectors.models), ledger, Arc::clone(&clock), Arc::clone(&ids))
-        .with_embedder(Arc::new(connectors.embedder));
+    let models = models(Arc::new(connectors.models), settings, &clock)?;
+    let mut gateway = Gateway::new(models, ledger, Arc::clone(&clock), Arc::clone(&ids));
+    // Who plays recorded calls asks nobody, and vectors are not recorded.
+    if settings.models.cassettes.as_os_str().is_empty() {
+        gateway = gateway.with_embedder(Arc::new(connectors.embedder));
+    }
     let app = App {
         tenants: elsewhere.tenants.unwrap_or_else(|| tenants.clone()),
         tickets: store.clone(),
@@ -156,6 +167,18 @@ pub(crate) async fn wire(data: &DataFolder, settings: &Settings, role: Role) -> 
         backlog: settings.backlog(),
     };
     Ok(Wired { app, store, classifier, embedding, tenants, secrets, pepper, oidc, pooled })
+}
+
+/// The models themselves, recorded where that is wished, or recorded calls of them.
+fn models(models: Arc<dyn ChatModel>, settings: &Settings, clock: &Arc<dyn Clock>) -> Result<Arc<dyn ChatModel>> {
+    let Models { record, cassettes } = &settings.models;
+    if !cassettes.as_os_str().is_empty() {
+        return Ok(Arc::new(cassettes::cassette(cassettes)?));
+    }
+    if record.as_os_str().is_empty() {
+        return Ok(models);
+    }
+    Ok(Arc::new(Recorded::new(models, Arc::new(FolderTape::open(record)?), Arc::clone(clock))))
 }
 
 /// The one client for other people's systems.

@@ -30,6 +30,8 @@ export interface Watched {
 
 /** Fewer events or requests in a period are no rate. */
 const LEAST = 20;
+/** The same of calls of models in a minute. */
+const LEAST_CALLS = 5;
 
 /** All alarms. The limits of the first two groups are the specification's. */
 export function alarms(watched: Watched): AlarmOfList[] {
@@ -75,41 +77,36 @@ function critical({ settings, api }: Watched): AlarmOfList[] {
   ];
 }
 
-/** What Bedrock says of the models that the deployment names; it counts by model, and an alarm cannot search. */
-function models({ bedrockModels }: Settings): AlarmOfList[] {
-  if (bedrockModels.length === 0) return [];
+/** The calls of language models, of whatever provider; and of Bedrock's that the deployment names, those over their rate. */
+function models({ prefix, bedrockModels }: Settings): AlarmOfList[] {
   const one = Duration.minutes(1);
-  const each = (metric: string): Record<string, cloudwatch.IMetric> =>
-    Object.fromEntries(
-      bedrockModels.map((ModelId, index) => [`${metric.toLowerCase()}${index}`, theirs("Bedrock", metric, { ModelId }, "Sum", one)]),
-    );
-  const total = (...metrics: Record<string, cloudwatch.IMetric>[]): [string, Record<string, cloudwatch.IMetric>] => {
-    const using = Object.assign({}, ...metrics) as Record<string, cloudwatch.IMetric>;
-    return [Object.keys(using).map((id) => `FILL(${id}, 0)`).join(" + "), using];
+  const failures: AlarmOfList = {
+    name: "model-failures",
+    severity: "critical",
+    what: "over 50 % of the calls of language models failed for 2 minutes",
+    metric: percent(
+      "model failures, %",
+      { failed: own(prefix, "ModelErrors", "Sum", one) },
+      own(prefix, "ModelCalls", "Sum", one),
+      LEAST_CALLS,
+      one,
+    ),
+    limit: 50,
+    periods: 2,
   };
-  const [failed, ofFailed] = total(each("InvocationServerErrors"), each("InvocationClientErrors"));
-  const [called, ofCalled] = total(each("Invocations"));
-  const [refused, ofRefused] = total(each("InvocationThrottles"));
+  if (bedrockModels.length === 0) return [failures];
+  // Bedrock counts by model, and an alarm cannot search.
+  const usingMetrics = Object.fromEntries(
+    bedrockModels.map((ModelId, index) => [`throttles${index}`, theirs("Bedrock", "InvocationThrottles", { ModelId }, "Sum", one)]),
+  );
+  const expression = Object.keys(usingMetrics).map((id) => `FILL(${id}, 0)`).join(" + ");
   return [
-    {
-      name: "model-failures",
-      severity: "critical",
-      what: "over 50 % of the calls of language models failed for 2 minutes",
-      metric: new cloudwatch.MathExpression({
-        label: "model failures, %",
-        // Invocations are those that went well.
-        expression: `100 * (${failed}) / (${failed} + ${called})`,
-        usingMetrics: { ...ofFailed, ...ofCalled },
-        period: one,
-      }),
-      limit: 50,
-      periods: 2,
-    },
+    failures,
     {
       name: "model-throttles",
       severity: "warning",
       what: "language models refused calls that were over their rate, for 5 minutes",
-      metric: new cloudwatch.MathExpression({ label: "model throttles", expression: refused, usingMetrics: ofRefused, period: one }),
+      metric: new cloudwatch.MathExpression({ label: "model throttles", expression, usingMetrics, period: one }),
       limit: 0,
       periods: 5,
     },

@@ -78,5 +78,10 @@ export function dashboard(scope: Construct, watched: Watched): cloudwatch.Dashbo
     graph("refused", metric("TicketsRefused", "Sum"), metric("RequestsRefused", "Sum")),
     graph("time of a request, s", ...percentiles("RequestTime")),
   );
+  board.addWidgets(
+    graph("calls of language models", metric("ModelCalls", "Sum"), metric("ModelErrors", "Sum")),
+    graph("time of a call of a model, s", ...percentiles("ModelLatency"), metric("FirstTokenTime", "p50")),
+    graph("tokens of models, and dollars", metric("ModelTokens", "Sum"), metric("ModelCost", "Sum")),
+  );
   return board;
 }

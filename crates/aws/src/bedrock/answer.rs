@@ -91,15 +91,15 @@ impl About {
 
     /// The tokens. The service counts those from and into its cache apart from the others.
     pub(super) fn usage(&self, counted: Option<&TokenUsage>) -> Usage {
-        let Some(counted) = counted.filter(|counted| counted.input_tokens > 0 || counted.cached() > 0) else {
-            return self.most;
-        };
+        let Some(counted) = counted else { return self.most };
+        let cached_tokens = tokens(counted.cache_read_input_tokens);
         let written = tokens(counted.cache_write_input_tokens);
-        Usage {
-            input_tokens: tokens(Some(counted.input_tokens)) + counted.cached() + written,
-            cached_tokens: counted.cached(),
-            output_tokens: tokens(Some(counted.output_tokens)),
+        let input_tokens = tokens(Some(counted.input_tokens)) + cached_tokens + written;
+        // The SDK reads a count that is not there as nothing, and no prompt is nothing.
+        if input_tokens == 0 {
+            return self.most;
         }
+        Usage { input_tokens, cached_tokens, output_tokens: tokens(Some(counted.output_tokens)) }
     }
 
     /// Tools as the model asked for them; what was cut is whole in no use.
@@ -115,16 +115,6 @@ impl About {
         let calls =
             asked.into_iter().map(|Asked { id, name, input }| ToolUse { id, name, input: Untrusted::new(input) });
         Ok(calls.collect())
-    }
-}
-
-trait Cached {
-    fn cached(&self) -> u64;
-}
-
-impl Cached for TokenUsage {
-    fn cached(&self) -> u64 {
-        tokens(self.cache_read_input_tokens)
     }
 }
 

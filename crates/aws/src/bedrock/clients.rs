@@ -55,7 +55,7 @@ impl BedrockClients {
 
     /// The region of providers that name none.
     pub async fn default_region(&self) -> Option<String> {
-        self.config().await.region().map(|region| region.as_ref().to_owned())
+        default_region(self.config().await).map(str::to_owned)
     }
 
     /// Looks for credentials, as the first call would.
@@ -69,13 +69,18 @@ impl BedrockClients {
     /// The client of `region`, or of the default region; none when there is neither.
     pub(crate) async fn of(&self, region: Option<&str>) -> Option<Client> {
         let config = self.config().await;
-        let region = region.or(config.region().map(AsRef::as_ref))?.to_owned();
+        let region = region.or(default_region(config))?.to_owned();
         Some(self.clients.get_with_by_ref(&region, || client(config, &region)))
     }
 
     async fn config(&self) -> &SdkConfig {
         self.config.get_or_init(|| clients::load(self.region.as_deref(), self.endpoint.as_ref())).await
     }
+}
+
+fn default_region(config: &SdkConfig) -> Option<&str> {
+    // The SDK takes an empty variable for a region.
+    config.region().map(AsRef::as_ref).filter(|region: &&str| !region.is_empty())
 }
 
 fn client(config: &SdkConfig, region: &str) -> Client {

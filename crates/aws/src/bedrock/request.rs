@@ -92,12 +92,11 @@ fn asked(call: &ToolUse) -> Result<ContentBlock, BuildError> {
 
 fn given(result: &ToolResult) -> Result<ContentBlock, BuildError> {
     let output = if is_blank(result.wire()) { NOTHING } else { result.wire() };
-    let status = if result.is_error { ToolResultStatus::Error } else { ToolResultStatus::Success };
     let block = ToolResultBlock::builder()
         .tool_use_id(&result.id)
         .content(ToolResultContentBlock::Text(output.to_owned()))
         // Some models know no status, and success needs none.
-        .set_status(result.is_error.then_some(status))
+        .set_status(result.is_error.then_some(ToolResultStatus::Error))
         .build()?;
     Ok(ContentBlock::ToolResult(block))
 }

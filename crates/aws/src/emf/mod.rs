@@ -24,10 +24,10 @@ use metrics::{
     Counter, CounterFn, Gauge, GaugeFn, Histogram, HistogramFn, Key, KeyName, Metadata, Recorder, SharedString, Unit,
 };
 use serde_json::{Map, Value, json};
-use switchboard_core::time::Timestamp;
+use switchboard_core::{models::NanoUsd, time::Timestamp};
 
-use table::Source;
 pub use table::{METRICS, Metric};
+use table::{Only, Source};
 
 /// The namespace of our metrics in CloudWatch.
 pub const NAMESPACE: &str = "Switchboard";
@@ -150,10 +150,11 @@ impl Emf {
             }
         }
         for (metric, _) in of {
-            let (Source::Sum { counter, by: Some(label) }, [dimension]) = (metric.source, metric.dimensions) else {
+            let (Source::Sum { counter, only, by: Some(label) }, [dimension]) = (metric.source, metric.dimensions)
+            else {
                 continue;
             };
-            for (value, sum) in recorded.split(counter, label) {
+            for (value, sum) in recorded.split(counter, only, label) {
                 lines.push(self.line(now, Some((dimension, value)), &[(metric, vec![sum])], Map::new()));
             }
         }
@@ -187,9 +188,13 @@ impl Emf {
 impl Recorded {
     fn values(&self, source: &Source) -> Vec<f64> {
         match source {
-            Source::Sum { counter, .. } => match self.sum(counter, None) {
+            Source::Sum { counter, only, .. } => match self.sum(counter, *only) {
                 0 => Vec::new(),
                 sum => vec![sum as f64],
+            },
+            Source::Dollars(counter) => match self.sum(counter, None) {
+                0 => Vec::new(),
+                sum => vec![NanoUsd(sum).usd()],
             },
             Source::Values(name) => self.histograms.get(*name).cloned().unwrap_or_default(),
             Source::Last(name) => self
@@ -208,24 +213,28 @@ impl Recorded {
         }
     }
 
-    fn sum(&self, counter: &str, label: Option<(&str, &[&str])>) -> u64 {
-        let is_meant = |name: &Name| {
-            name.name == counter
-                && label.is_none_or(|(label, values)| {
-                    name.labels.iter().any(|(key, value)| key == label && values.contains(&value.as_str()))
-                })
-        };
-        self.counters.iter().filter(|(name, _)| is_meant(name)).map(|(_, grown)| grown).sum()
+    fn sum(&self, counter: &str, only: Option<Only>) -> u64 {
+        self.counted(counter, only).map(|(_, grown)| grown).sum()
     }
 
-    fn split(&self, counter: &str, label: &str) -> BTreeMap<&str, f64> {
+    fn split(&self, counter: &str, only: Option<Only>, label: &str) -> BTreeMap<&str, f64> {
         let mut split = BTreeMap::new();
-        for (name, grown) in self.counters.iter().filter(|(name, _)| name.name == counter) {
+        for (name, grown) in self.counted(counter, only) {
             if let Some((_, value)) = name.labels.iter().find(|(key, value)| key == label && !value.is_empty()) {
-                *split.entry(value.as_str()).or_default() += *grown as f64;
+                *split.entry(value.as_str()).or_default() += grown as f64;
             }
         }
         split
+    }
+
+    fn counted(&self, counter: &str, only: Option<Only>) -> impl Iterator<Item = (&Name, u64)> {
+        let is_meant = move |name: &Name| {
+            name.name == counter
+                && only.is_none_or(|(label, values)| {
+                    name.labels.iter().any(|(key, value)| key == label && values.contains(&value.as_str()))
+                })
+        };
+        self.counters.iter().filter(move |(name, _)| is_meant(name)).map(|(name, grown)| (name, *grown))
     }
 
     /// What is no metric, under its own name; labels are summed up.

@@ -107,6 +107,29 @@ fn the_average_of_a_share_is_the_share() {
 }
 
 #[test]
+fn calls_of_models_are_told_apart_from_those_that_failed() {
+    let (_, lines) = recorded(|| {
+        for (outcome, count) in [("answered", 5), ("refused", 2), ("dropped", 1), ("throttled", 3), ("down", 1)] {
+            metrics::counter!("switchboard_model_calls_total", "model" => "gpt-4o", "outcome" => outcome)
+                .increment(count);
+        }
+        for (model, kind, tokens) in
+            [("gpt-4o", "input", 100), ("gpt-4o", "cached", 60), ("gpt-4o", "output", 7), ("other", "output", 3)]
+        {
+            metrics::counter!("switchboard_model_tokens_total", "model" => model, "kind" => kind).increment(tokens);
+        }
+        metrics::counter!("switchboard_model_cost_nanousd_total").increment(1_250_000_000);
+        metrics::histogram!("switchboard_model_seconds", "model" => "gpt-4o").record(0.5);
+    });
+    assert_eq!((values(&lines, "", "ModelCalls"), values(&lines, "", "ModelErrors")), (vec![12.0], vec![4.0]));
+    assert_eq!(values(&lines, "throttled", "ModelErrors"), [3.0]);
+    assert_eq!(values(&lines, "answered", "ModelErrors"), [0.0; 0]);
+    assert_eq!(values(&lines, "", "ModelTokens"), [110.0], "what was cached is among what went in");
+    assert_eq!(values(&lines, "gpt-4o", "ModelTokens"), [107.0]);
+    assert_eq!((values(&lines, "", "ModelCost"), values(&lines, "", "ModelLatency")), (vec![1.25], vec![0.5]));
+}
+
+#[test]
 fn many_values_go_into_several_lines_and_none_is_lost() {
     let (_, lines) = recorded(|| {
         for n in 0..250 {
@@ -135,11 +158,15 @@ fn the_table_fits_cloudwatch_and_names_what_the_code_records() {
     for folder in ["aws", "core", "http", "lambda"] {
         read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(folder).join("src"), &mut sources);
     }
+    // However it is broken into lines.
+    sources.retain(|char| !char.is_whitespace());
     for metric in METRICS {
         assert_eq!(METRICS.iter().filter(|other| other.name == metric.name).count(), 1, "{}", metric.name);
         assert!(["Count", "None", "Seconds"].contains(&metric.unit), "{}", metric.unit);
         let recorded = match metric.source {
-            Source::Sum { counter: one, .. } | Source::Values(one) | Source::Last(one) => vec![one],
+            Source::Sum { counter: one, .. } | Source::Dollars(one) | Source::Values(one) | Source::Last(one) => {
+                vec![one]
+            }
             Source::Share { of, among, .. } => vec![of, among],
         };
         for name in recorded {

@@ -3,7 +3,6 @@
 
 mod audit;
 mod bedrock;
-mod bedrock_embeddings;
 mod bell;
 mod contracts;
 mod contracts_access;

@@ -69,7 +69,8 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
         Command::Replay { .. } => global.config.take(),
         _ => None,
     };
-    let settings = settings::load(global.config.as_deref(), &data.settings())?;
+    let mut settings = settings::load(global.config.as_deref(), &data.settings())?;
+    settings.models.choose(&mut global)?;
     let is_server = matches!(args.command, Command::Serve { .. });
     start_log(&global, &settings, is_server)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("no async runtime")?;

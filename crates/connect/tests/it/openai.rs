@@ -242,6 +242,31 @@ async fn the_operators_own_network_is_out_of_reach() {
 }
 
 #[tokio::test]
+async fn without_aws_a_model_of_bedrock_is_told_with_the_remedy() {
+    let double = OpenAiDouble::start().await;
+    let clock: Arc<dyn switchboard_core::ports::Clock> = Arc::new(switchboard_testkit::world::FixedClock::default());
+    let secrets: Arc<dyn switchboard_core::ports::Secrets> = secrets();
+    let models = switchboard_connect::connectors(&outbound(&[&double]), &secrets, &clock).models;
+    let tenant = tenant_with(|config| {
+        let ours = json!({"kind": "openai", "url": double.base_url(), "key": "token"});
+        config["models"] = json!({"providers": {"ours": ours, "aws": {"kind": "bedrock"}}});
+    });
+    let of = |provider: &str| ModelLink { provider: parsed(provider), ..link("small") };
+    models.chat(&tenant, &of("ours"), &prompt()).await.unwrap();
+    for (provider, words) in [("aws", "cargo build --release --features aws"), ("nobody", "not among the tenant's")] {
+        let seen = [
+            models.chat(&tenant, &of(provider), &prompt()).await.unwrap_err(),
+            models.stream(&tenant, &of(provider), &prompt()).await.err().unwrap(),
+        ];
+        for error in seen {
+            assert_eq!((error.kind(), error.may_be_billed()), (ModelErrorKind::Invalid, false), "{error}");
+            assert!(error.to_string().contains(words), "{error}");
+        }
+    }
+    assert_eq!(double.requests(), 1);
+}
+
+#[tokio::test]
 async fn each_status_has_its_kind() {
     let setup = Setup::new().await;
     let billed = |status| status == 504;

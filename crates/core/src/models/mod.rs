@@ -7,6 +7,7 @@
 mod answers;
 mod broken;
 mod budgeted;
+mod cassette;
 pub mod embedding;
 pub mod error;
 mod gateway;
@@ -21,6 +22,7 @@ mod time_limited;
 
 pub use broken::Broken;
 pub use budgeted::{Bill, Budgeted, Till};
+pub use cassette::{Cassette, Recorded, Recording, Tape, UnknownForm, Unpaid};
 pub use embedding::{BatchLimits, Embedded, Purpose};
 pub use error::{ModelError, ModelErrorKind};
 pub use gateway::{Answered, Asked, Gateway, Probe, ProbeRole, Role, ToEmbed};

@@ -1,5 +1,7 @@
 //! Tickets that the local classifier is not sure of, over HTTP: the real binary asks a server that speaks OpenAI's API.
 
+#[cfg(feature = "aws")]
+mod bedrock;
 mod probe;
 mod trials;
 

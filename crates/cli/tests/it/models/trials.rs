@@ -64,3 +64,29 @@ async fn thresholds_are_chosen_from_labelled_texts() {
     let refused = home.run(&["--tenant", "acme", "eval", path, "--tune"]);
     assert!(refused.code == Some(1) && refused.stderr.contains("no label in"), "{}", refused.stderr);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_recorded_decides_again_without_a_model() {
+    let double = OpenAiDouble::start().await;
+    double.require_key(KEY);
+    double.reply_always(opinion("invoice"));
+    let home = home_with(&double, 5.0, |_| ());
+    home.prepared();
+    let tickets = home.beside("tickets.jsonl");
+    let mut one = ticket();
+    one["description"] = "My neighbour says that I should ask you about the blue form. I am ana@example.org.".into();
+    std::fs::write(&tickets, one.to_string()).unwrap();
+    let (path, folder) = (tickets.to_str().unwrap(), home.beside("cassettes"));
+    let folder = folder.to_str().unwrap();
+    let live = home.json(&["--tenant", "acme", "--record", folder, "route", path]);
+    assert_eq!((&live["decided_by"], double.asked().len()), (&json!("small"), 1), "{live}");
+    let kept = std::fs::read_to_string(std::path::Path::new(folder).join("acme.jsonl")).unwrap();
+    assert!(kept.contains("blue form") && !kept.contains("ana@example.org") && !kept.contains(KEY), "{kept}");
+    let played = home.json(&["--tenant", "acme", "--cassettes", folder, "route", path]);
+    for field in ["decided_by", "assigned_team", "model", "tokens"] {
+        assert_eq!(played[field], live[field], "{field}");
+    }
+    assert_eq!(double.asked().len(), 1, "nobody is asked");
+    let refused = home.run(&["--tenant", "acme", "--cassettes", home.data().to_str().unwrap(), "route", path]);
+    assert!(refused.code == Some(1) && refused.stderr.contains("--record"), "{}", refused.stderr);
+}

@@ -100,7 +100,7 @@ impl Gateway {
 
     fn embedder_link(&self, customer: Option<&CustomerId>, bill: &Bill) -> Result<Link<Arc<dyn Embedder>>, ModelError> {
         let embedder = self.embedder.clone().ok_or_else(|| {
-            ModelError::new(ModelErrorKind::Invalid, "this program was put together without a way to make vectors")
+            ModelError::new(ModelErrorKind::Invalid, "nobody makes vectors here, as where recorded calls are played")
         })?;
         Ok(self.layers(embedder, (EMBED, limits::EMBED_TIME), customer, bill))
     }

@@ -33,13 +33,15 @@ fn card_from(text: &str, run: &Run, from: usize) -> Option<usize> {
     }
     let mut digits = [0_u8; 19];
     let mut count = 0;
+    // Of a number of nobody known, the longest: its first groups may pass the check by chance.
+    let mut longest = None;
     for (to, group) in run.groups.iter().enumerate().skip(from) {
         if count + group.len() > digits.len() || (to > from && !(2..=7).contains(&group.len())) {
-            return None;
+            return longest;
         }
         // Written in groups, the first has four digits: all issuers do, and lists of other numbers mostly do not.
         if to > from && run.groups[from].len() != 4 {
-            return None;
+            return longest;
         }
         for byte in text[group.start..group.end].bytes() {
             digits[count] = byte - b'0';
@@ -53,12 +55,13 @@ fn card_from(text: &str, run: &Run, from: usize) -> Option<usize> {
                 Issuer::KnownShort => label(&text[..run.range(text, from, from).start]) != Some(Label::Other),
                 Issuer::Unknown => label(&text[..run.range(text, from, from).start]) == Some(Label::Card),
             };
-            if is_one {
+            if is_one && issuer != Issuer::Unknown {
                 return Some(to);
             }
+            longest = if is_one { Some(to) } else { longest };
         }
     }
-    None
+    longest
 }
 
 fn has_own_prefix(before: &str) -> bool {

@@ -7,6 +7,8 @@ use super::{super::*, check};
 #[test]
 fn cards_have_an_issuer_and_a_check_digit() {
     check("4111 1111 1111 1111", "card_numbers=**** 1111");
+    // Its first twelve digits pass the check, too.
+    check("my card is 4242 4242 4242 4242", "card_numbers=**** 4242");
     check("amex 3782 822463 10005", "card_numbers=**** 0005");
     check("5500-0000-0000-0004!", "card_numbers=**** 0004");
     check("order 4111 1111 1111 1112", "");

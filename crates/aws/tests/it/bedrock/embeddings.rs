@@ -20,7 +20,7 @@ use switchboard_testkit::{
     sample::parsed,
 };
 
-use crate::bedrock::{ACCESS_KEY, SECRET_KEY, models, tenant};
+use super::{ACCESS_KEY, SECRET_KEY, models, tenant};
 
 const TITAN: &str = "amazon.titan-embed-text-v2:0";
 const COHERE_3: &str = "cohere.embed-multilingual-v3";
