@@ -1,5 +1,6 @@
 //! Bedrock's models against the double, which is no part of the emulator.
 
+mod embeddings;
 mod prompts;
 
 use std::{sync::Arc, time::Duration};

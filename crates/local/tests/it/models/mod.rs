@@ -1,6 +1,7 @@
 //! The gateway to language models and its layers, with scripted models and a clock that a test moves.
 
 mod cassettes;
+mod embeddings;
 mod gateway;
 mod interleavings;
 mod layers;
