@@ -88,6 +88,12 @@ impl Bill {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Adds what another bill has come to.
+    pub(super) fn add_all(&self, other: &Self) {
+        let (usage, cost) = other.sum();
+        self.add(usage, cost);
+    }
+
     fn add(&self, usage: Usage, cost: NanoUsd) {
         let mut sum = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         *sum = (sum.0.and(usage), sum.1 + cost);

@@ -42,6 +42,8 @@ pub struct Asked<'a> {
     pub customer: Option<&'a CustomerId>,
     /// What is asked.
     pub prompt: &'a Prompt,
+    /// Where all calls are written down, those of questions that nobody answered among them.
+    pub bill: Option<&'a Bill>,
 }
 
 /// An answer that could be read, and what it took.
@@ -106,8 +108,9 @@ impl Gateway {
         asked: &Asked<'_>,
         read: impl Fn(&Answer) -> Result<T, ModelError> + Send + Sync,
     ) -> Result<Answered<T>, ModelError> {
+        let bill = Bill::default();
         let all = async {
-            let (bill, mut last) = (Bill::default(), None);
+            let mut last = None;
             for link in asked.role.chain(tenant) {
                 match self.ask_link(tenant, link, asked, &bill, &read).await {
                     Ok(answered) => return Ok(answered),
@@ -118,7 +121,11 @@ impl Gateway {
             }
             Err(last.unwrap_or_else(|| no_model(asked.role)))
         };
-        within(self.clock.as_ref(), limits::MODEL_ASK_TIME, all).await
+        let outcome = within(self.clock.as_ref(), limits::MODEL_ASK_TIME, all).await;
+        if let Some(all) = asked.bill {
+            all.add_all(&bill);
+        }
+        outcome
     }
 
     /// The first answer of the chain that begins, as it is written. What has begun is not begun again by another link, is
@@ -130,7 +137,8 @@ impl Gateway {
         let all = async {
             let mut last = None;
             for link in asked.role.chain(tenant) {
-                match self.link(asked, &Bill::default()).stream(tenant, link, asked.prompt).await {
+                match self.link(asked, asked.bill.unwrap_or(&Bill::default())).stream(tenant, link, asked.prompt).await
+                {
                     Ok(stream) => return Ok(stream),
                     Err(error) => {
                         last = Some(passed_over(tenant, (&link.provider, &link.model), asked.role.word(), error));

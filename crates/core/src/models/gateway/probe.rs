@@ -78,7 +78,7 @@ impl Gateway {
 
     async fn try_link(&self, tenant: &Tenant, (of, role): (ProbeRole, Role), link: &ModelLink) -> Probe {
         let (bill, prompt) = (Bill::default(), prompt());
-        let asked = Asked { role, customer: None, prompt: &prompt };
+        let asked = Asked { role, customer: None, prompt: &prompt, bill: None };
         let asking = async {
             let answer = self.link(&asked, &bill).chat(tenant, link, &prompt).await?;
             answer.read::<Ready>().map(|_| answer.model)

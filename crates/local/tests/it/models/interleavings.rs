@@ -224,7 +224,7 @@ fn run(
         .map(|(prompt, customer)| {
             let (gateway, of) = (&gateway, &of);
             let ask: Asking<'_> = Box::pin(async move {
-                let asked = Asked { role: Role::Small, customer: Some(customer), prompt };
+                let asked = Asked { role: Role::Small, customer: Some(customer), prompt, bill: None };
                 gateway.ask(of, &asked, |answer| answer.read::<u32>()).await
             });
             Some(ask)

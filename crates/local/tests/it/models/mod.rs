@@ -62,7 +62,7 @@ impl World {
     }
 
     fn asked(&self) -> Asked<'_> {
-        Asked { role: Role::Small, customer: Some(&self.customer), prompt: &self.prompt }
+        Asked { role: Role::Small, customer: Some(&self.customer), prompt: &self.prompt, bill: None }
     }
 
     /// Asks for a number.
