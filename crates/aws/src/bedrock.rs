@@ -4,6 +4,7 @@ mod answer;
 mod clients;
 mod embeddings;
 mod failure;
+mod guardrail;
 mod request;
 mod stream;
 

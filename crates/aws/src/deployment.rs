@@ -53,6 +53,7 @@ impl Deployment {
     pub fn app<C: Classifier + Learner + 'static>(&self, mut connectors: Connectors, classifier: Arc<C>) -> App {
         let bedrock = Arc::new(BedrockModels::new(Arc::new(BedrockClients::beside(&self.clients))));
         connectors.models.bedrock = Some(bedrock.clone());
+        connectors.models.guardrail = Some(bedrock.clone());
         connectors.embedder.bedrock = Some(bedrock);
         let (clients, clock) = (&self.clients, &self.clock);
         let models = Arc::new(connectors.models);

@@ -212,6 +212,7 @@ async fn elsewhere(settings: &Settings, _: &Arc<dyn Clock>) -> Result<Elsewhere>
 fn add_bedrock(connectors: &mut Connectors, settings: &Settings) -> Result<()> {
     let bedrock = Arc::new(switchboard_aws::BedrockModels::new(Arc::new(crate::aws::bedrock(&settings.aws)?)));
     connectors.models.bedrock = Some(bedrock.clone());
+    connectors.models.guardrail = Some(bedrock.clone());
     connectors.embedder.bedrock = Some(bedrock);
     Ok(())
 }

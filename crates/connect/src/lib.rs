@@ -38,7 +38,7 @@ pub use zendesk::ZendeskDesk;
 pub fn connectors(outbound: &Arc<Outbound>, secrets: &Arc<dyn Secrets>, clock: &Arc<dyn Clock>) -> Connectors {
     let models = Arc::new(OpenAiModels::new(outbound.clone(), secrets.clone()));
     Connectors {
-        models: ModelsByProvider { openai: models.clone(), bedrock: None },
+        models: ModelsByProvider { openai: models.clone(), bedrock: None, guardrail: None },
         embedder: EmbedderByProvider { openai: models, bedrock: None, local: None },
         customers: Arc::new(HttpCustomers::new(outbound.clone(), secrets.clone(), clock.clone())),
         status: Arc::new(HttpStatus::new(outbound.clone(), secrets.clone(), clock.clone())),

@@ -87,7 +87,7 @@ impl OpenAiModels {
         method: &[&str],
         body: impl FnOnce(&Url) -> Vec<u8>,
     ) -> Result<Request<'a>, ModelError> {
-        let Some(ProviderConfig::Openai { url, key }) = tenant.config.models.providers.get(provider) else {
+        let Some(ProviderConfig::Openai { url, key, .. }) = tenant.config.models.providers.get(provider) else {
             let message = format!("{who} is not among the tenant's providers, or of another kind");
             return Err(ModelError::new(ModelErrorKind::Invalid, message));
         };

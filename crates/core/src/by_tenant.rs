@@ -7,10 +7,10 @@ use async_trait::async_trait;
 use crate::{
     error::Result,
     ids::{CustomerId, ProviderName, ServiceId},
-    models::{Answer, AnswerStream, BatchLimits, Embedded, ModelError, ModelErrorKind, Prompt, Purpose},
+    models::{Answer, AnswerStream, BatchLimits, Embedded, Guarded, ModelError, ModelErrorKind, Prompt, Purpose},
     ports::{
-        ChatModel, Clock, Customer, CustomerDirectory, CustomerStore, Desk, DeskReceipt, DeskUpdate, Embedder, Repeats,
-        ServiceStatus, StatusReport, StoredCustomer, TenantScope,
+        ChatModel, Clock, Customer, CustomerDirectory, CustomerStore, Desk, DeskReceipt, DeskUpdate, Embedder,
+        Guardrail, Repeats, ServiceStatus, StatusReport, StoredCustomer, TenantScope,
     },
     tenants::{CustomersConfig, DeskConfig, EmbedLink, ModelLink, ProviderConfig, ServiceStatusConfig, Tenant},
     time::Timestamp,
@@ -39,9 +39,26 @@ pub struct ModelsByProvider {
     pub openai: Arc<dyn ChatModel>,
     /// For `bedrock`; a program that was built without AWS has none.
     pub bedrock: Option<Arc<dyn ChatModel>>,
+    /// The guardrails of `bedrock`, for the models of other providers.
+    pub guardrail: Option<Arc<dyn Guardrail>>,
 }
 
 impl ModelsByProvider {
+    /// The guardrail in front of a model, where its provider is configured to have one.
+    fn guarded<'a>(
+        &'a self,
+        tenant: &'a Tenant,
+        link: &ModelLink,
+        model: &'a dyn ChatModel,
+    ) -> Result<Option<Guarded<'a>>, ModelError> {
+        let provider = match tenant.config.models.providers.get(&link.provider) {
+            Some(ProviderConfig::Openai { guardrail: Some(provider), .. }) => provider,
+            _ => return Ok(None),
+        };
+        let guardrail = self.guardrail.as_deref().ok_or_else(|| not_here(provider, WITHOUT_AWS))?;
+        Ok(Some(Guarded { model, guardrail, provider }))
+    }
+
     fn of(&self, tenant: &Tenant, link: &ModelLink) -> Result<&dyn ChatModel, ModelError> {
         match tenant.config.models.providers.get(&link.provider) {
             Some(ProviderConfig::Openai { .. }) => Ok(self.openai.as_ref()),
@@ -64,11 +81,19 @@ fn not_here(provider: &ProviderName, why: &str) -> ModelError {
 #[async_trait]
 impl ChatModel for ModelsByProvider {
     async fn chat(&self, tenant: &Tenant, link: &ModelLink, prompt: &Prompt) -> Result<Answer, ModelError> {
-        self.of(tenant, link)?.chat(tenant, link, prompt).await
+        let model = self.of(tenant, link)?;
+        match self.guarded(tenant, link, model)? {
+            Some(guarded) => guarded.chat(tenant, link, prompt).await,
+            None => model.chat(tenant, link, prompt).await,
+        }
     }
 
     async fn stream(&self, tenant: &Tenant, link: &ModelLink, prompt: &Prompt) -> Result<AnswerStream, ModelError> {
-        self.of(tenant, link)?.stream(tenant, link, prompt).await
+        let model = self.of(tenant, link)?;
+        match self.guarded(tenant, link, model)? {
+            Some(guarded) => guarded.stream(tenant, link, prompt).await,
+            None => model.stream(tenant, link, prompt).await,
+        }
     }
 }
 

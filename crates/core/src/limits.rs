@@ -223,6 +223,8 @@ pub const MODEL_BACK_OFF: Duration = Duration::from_millis(250);
 pub const MODEL_RETRY_AFTER: Duration = Duration::from_secs(2);
 /// A model that took so long to fail is not asked again.
 pub const MODEL_TRIES_TIME: Duration = Duration::from_secs(5);
+/// The longest that a guardrail may take.
+pub const GUARDRAIL_TIME: Duration = Duration::from_secs(5);
 /// The least that any model is waited for, however quick it is when it is well.
 pub const MODEL_PATIENCE: Duration = Duration::from_secs(1);
 /// The longest that a small model may take for an answer, and for each piece of one that is streamed.

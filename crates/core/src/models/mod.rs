@@ -11,6 +11,7 @@ mod cassette;
 pub mod embedding;
 pub mod error;
 mod gateway;
+mod guarded;
 pub mod message;
 mod metered;
 mod patience;
@@ -26,6 +27,7 @@ pub use cassette::{Cassette, Recorded, Recording, Tape, UnknownForm, Unpaid};
 pub use embedding::{BatchLimits, Embedded, Purpose};
 pub use error::{ModelError, ModelErrorKind};
 pub use gateway::{Answered, Asked, Gateway, Probe, ProbeRole, Role, ToEmbed};
+pub(crate) use guarded::Guarded;
 pub use message::{
     Answer, AnswerStream, Message, Part, Prompt, Schema, StopReason, StreamEvent, Tool, ToolResult, ToolUse, Usage,
 };

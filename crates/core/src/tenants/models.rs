@@ -76,6 +76,10 @@ pub enum ProviderConfig {
         /// The API key's name among the secrets, where one is needed.
         #[serde(default)]
         key: Option<SecretName>,
+        /// A provider of kind `bedrock` whose guardrail reads what outsiders write before it goes to the models, and their
+        /// answers.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        guardrail: Option<ProviderName>,
     },
     /// Amazon Bedrock, with the credentials of the program's own: environment, profile or role.
     Bedrock {
@@ -198,7 +202,12 @@ pub(super) fn check(config: &ModelsConfig, mistakes: &mut Mistakes) {
     for (name, provider) in &config.providers {
         let pointer = format!("/models/providers/{name}");
         match provider {
-            ProviderConfig::Openai { url, .. } => check_url(&format!("{pointer}/url"), url, mistakes),
+            ProviderConfig::Openai { url, guardrail, .. } => {
+                check_url(&format!("{pointer}/url"), url, mistakes);
+                if let Some(named) = guardrail {
+                    check_borrowed(&format!("{pointer}/guardrail"), named, config, mistakes);
+                }
+            }
             ProviderConfig::Bedrock { region, guardrail } => {
                 check_bedrock(&pointer, region.as_deref(), guardrail.as_ref(), mistakes);
             }
@@ -274,6 +283,18 @@ fn is_region(text: &str) -> bool {
         && words.split('-').all(is_word)
         && (1..=2).contains(&number.len())
         && number.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// A guardrail that is named by its provider.
+fn check_borrowed(pointer: &str, named: &ProviderName, config: &ModelsConfig, mistakes: &mut Mistakes) {
+    match config.providers.get(named) {
+        Some(ProviderConfig::Bedrock { guardrail: Some(_), .. }) => {}
+        Some(_) => mistakes.add(pointer, format!("`{named}` is no provider of kind `bedrock` with a `guardrail`")),
+        None => {
+            let known = config.providers.keys().map(ProviderName::as_str);
+            mistakes.add_unknown(pointer.to_owned(), "provider", named.as_str(), known);
+        }
+    }
 }
 
 fn check_link(pointer: &str, link: &ModelLink, config: &ModelsConfig, mistakes: &mut Mistakes) {

@@ -243,3 +243,25 @@ fn providers_of_bedrock_are_checked() {
     let error = with(serde_json::json!({"kind": "bedrock", "url": "https://x.example"}), nova).unwrap_err();
     assert!(error.contains("unknown field `url`"), "{error}");
 }
+
+#[test]
+fn a_guardrail_is_borrowed_from_a_provider_that_has_one() {
+    let of = |guardrail: &str| {
+        let config = serde_json::json!({
+            "tenant_id": "t", "name": "T", "teams": [{"id": "a", "name": "A"}],
+            "categories": [{"id": "c", "name": "C", "description": "d", "team": "a"}],
+            "models": {"providers": {
+                "ours": {"kind": "openai", "url": "https://models.example.org/v1", "guardrail": guardrail},
+                "aws": {"kind": "bedrock", "guardrail": {"id": "gr4a7b1c9d2e", "version": "1"}},
+                "bare": {"kind": "bedrock"},
+            }},
+        });
+        Tenant::from_json(config.to_string().as_bytes()).map(drop).map_err(|mistakes| mistakes.to_string())
+    };
+    assert_eq!(of("aws"), Ok(()));
+    for (named, words) in [("bare", "no provider of kind `bedrock` with a `guardrail`"), ("awz", "did you mean `aws`?")]
+    {
+        let refused = of(named).unwrap_err();
+        assert!(refused.contains("/models/providers/ours/guardrail") && refused.contains(words), "{refused}");
+    }
+}

@@ -3,6 +3,7 @@
 mod cassettes;
 mod embeddings;
 mod gateway;
+mod guarded;
 mod interleavings;
 mod layers;
 mod pooled;
