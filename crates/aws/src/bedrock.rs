@@ -1,8 +1,10 @@
-//! Models of Amazon Bedrock, by Converse and ConverseStream.
+//! Models of Amazon Bedrock, by Converse and ConverseStream, and for vectors by InvokeModel.
 
 mod answer;
 mod clients;
+mod embeddings;
 mod failure;
+mod guardrail;
 mod request;
 mod stream;
 
@@ -10,6 +12,7 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use switchboard_core::{
+    ids::ProviderName,
     limits,
     models::{Answer, AnswerStream, ModelError, ModelErrorKind, Prompt},
     ports::ChatModel,
@@ -55,11 +58,10 @@ impl BedrockModels {
     async fn client<'a>(
         &self,
         tenant: &'a Tenant,
-        link: &ModelLink,
+        provider: &ProviderName,
         who: &str,
     ) -> Result<(aws_sdk_bedrockruntime::Client, Option<&'a GuardrailConfig>), ModelError> {
-        let Some(ProviderConfig::Bedrock { region, guardrail }) = tenant.config.models.providers.get(&link.provider)
-        else {
+        let Some(ProviderConfig::Bedrock { region, guardrail }) = tenant.config.models.providers.get(provider) else {
             let message = format!("{who} is not among the tenant's providers, or of another kind");
             return Err(ModelError::new(ModelErrorKind::Invalid, message));
         };
@@ -74,8 +76,8 @@ impl BedrockModels {
 #[async_trait]
 impl ChatModel for BedrockModels {
     async fn chat(&self, tenant: &Tenant, link: &ModelLink, prompt: &Prompt) -> Result<Answer, ModelError> {
-        let who = who(link);
-        let (client, guardrail) = self.client(tenant, link, &who).await?;
+        let who = who(&link.provider);
+        let (client, guardrail) = self.client(tenant, &link.provider, &who).await?;
         let built = request::build(prompt).map_err(|words| request::unbuilt(&who, words))?;
         let call = client
             .converse()
@@ -93,8 +95,8 @@ impl ChatModel for BedrockModels {
     }
 
     async fn stream(&self, tenant: &Tenant, link: &ModelLink, prompt: &Prompt) -> Result<AnswerStream, ModelError> {
-        let who = who(link);
-        let (client, guardrail) = self.client(tenant, link, &who).await?;
+        let who = who(&link.provider);
+        let (client, guardrail) = self.client(tenant, &link.provider, &who).await?;
         let built = request::build(prompt).map_err(|words| request::unbuilt(&who, words))?;
         let call = client
             .converse_stream()
@@ -113,6 +115,6 @@ impl ChatModel for BedrockModels {
     }
 }
 
-fn who(link: &ModelLink) -> String {
-    format!("the model provider `{}`", link.provider)
+fn who(provider: &ProviderName) -> String {
+    format!("the model provider `{provider}`")
 }

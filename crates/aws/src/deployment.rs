@@ -51,8 +51,14 @@ impl Deployment {
 
     /// The core over it. There is no bound on what waits: the queue is no memory of ours.
     pub fn app<C: Classifier + Learner + 'static>(&self, mut connectors: Connectors, classifier: Arc<C>) -> App {
-        connectors.models.bedrock = Some(Arc::new(BedrockModels::new(Arc::new(BedrockClients::beside(&self.clients)))));
+        let bedrock = Arc::new(BedrockModels::new(Arc::new(BedrockClients::beside(&self.clients))));
+        connectors.models.bedrock = Some(bedrock.clone());
+        connectors.models.guardrail = Some(bedrock.clone());
+        connectors.embedder.bedrock = Some(bedrock);
         let (clients, clock) = (&self.clients, &self.clock);
+        let models = Arc::new(connectors.models);
+        let gateway = Gateway::new(models, self.store.clone(), clock.clone(), self.ids.clone())
+            .with_embedder(Arc::new(connectors.embedder));
         let audit = DynamoAudit::new(clients, self.pepper.audit_key(), clock.clone(), self.ids.clone());
         App {
             tenants: Arc::new(S3Tenants::new(clients.clone(), clock.clone())),
@@ -67,12 +73,7 @@ impl Deployment {
             status: Arc::new(StatusByTenant { file: Arc::new(NoFolder), http: connectors.status }),
             classifier: classifier.clone(),
             learner: classifier,
-            gateway: Arc::new(Gateway::new(
-                Arc::new(connectors.models),
-                self.store.clone(),
-                clock.clone(),
-                self.ids.clone(),
-            )),
+            gateway: Arc::new(gateway),
             models: Arc::new(S3Models::new(clients.clone())),
             desk: Arc::new(DeskByTenant {
                 folder: Arc::new(NoFolder),

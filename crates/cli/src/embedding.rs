@@ -1,9 +1,12 @@
 //! Where the optional embedding model lies.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use anyhow::{Context, Result};
-use switchboard_knowledge::embed::{Embedder, MODEL_NAME};
+use switchboard_knowledge::embed::{Embedder, LocalEmbedder, MODEL_NAME, Missing};
 
 use crate::data::DataFolder;
 
@@ -36,4 +39,40 @@ pub(crate) fn open(data: &DataFolder) -> Result<Option<Embedder>> {
 /// Whether somebody has installed the model there.
 pub(crate) fn is_installed(folder: &Path) -> bool {
     folder.is_dir()
+}
+
+/// The embedding model of a data folder, read once for all who want it. A clone is the same.
+#[derive(Clone)]
+pub(crate) struct InstalledModel {
+    data: DataFolder,
+    read: Arc<Mutex<Option<Arc<Embedder>>>>,
+}
+
+impl InstalledModel {
+    pub(crate) fn of(data: &DataFolder) -> Self {
+        Self { data: data.clone(), read: Arc::default() }
+    }
+
+    /// As [`open`]; who comes while it is being read waits.
+    pub(crate) fn open(&self) -> Result<Option<Arc<Embedder>>> {
+        let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        if read.is_none() {
+            *read = open(&self.data)?.map(Arc::new);
+        }
+        Ok(read.clone())
+    }
+
+    /// The provider `local` of tenants' configurations.
+    pub(crate) fn embedder(&self) -> Result<LocalEmbedder> {
+        let model = self.clone();
+        let load = move || match model.open() {
+            Ok(Some(embedder)) => Ok(embedder),
+            Ok(None) => Err(Missing(format!(
+                "the program's own {MODEL_NAME} is not installed in {}; run `switchboard models install`",
+                folder(&model.data).display()
+            ))),
+            Err(error) => Err(Missing(format!("{error:#}"))),
+        };
+        LocalEmbedder::new(load).context("the thread of the embedding model cannot start")
+    }
 }

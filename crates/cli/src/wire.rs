@@ -7,7 +7,7 @@ use switchboard_connect::{HttpIssuer, Outbound, OutboundPolicy, connectors};
 use switchboard_core::{
     access::{Pepper, audit::NewAuditEntry, oidc::Oidc},
     app::{App, RETRY_DELAYS},
-    by_tenant::{CustomersByTenant, DeskByTenant, StatusByTenant},
+    by_tenant::{Connectors, CustomersByTenant, DeskByTenant, StatusByTenant},
     effects::OnTheirWay,
     error,
     models::{Gateway, Pooled, Recorded, Unpaid},
@@ -22,6 +22,7 @@ use switchboard_local::{
 use crate::{
     cassettes::{self, FolderTape},
     data::DataFolder,
+    embedding::InstalledModel,
     settings::{Models, Settings},
 };
 
@@ -30,6 +31,7 @@ pub(crate) struct Wired {
     pub(crate) app: App,
     pub(crate) store: Arc<SqliteStore>,
     pub(crate) classifier: Arc<LocalClassifier>,
+    pub(crate) embedding: InstalledModel,
     pub(crate) tenants: Arc<FolderTenants>,
     pub(crate) secrets: Arc<dyn Secrets>,
     pub(crate) pepper: Pepper,
@@ -109,7 +111,7 @@ pub(crate) async fn wire(data: &DataFolder, settings: &Settings, role: Role) -> 
     let secrets = elsewhere.secrets.unwrap_or_else(|| Arc::new(FolderSecrets::new(data.secrets())));
     let outbound = outbound(settings)?;
     let mut connectors = connectors(&outbound, &secrets, &clock);
-    connectors.models.bedrock = bedrock(settings)?;
+    add_bedrock(&mut connectors, settings)?;
     let oidc = match settings.oidc.config()? {
         Some(config) => Some(Arc::new(Oidc::new(config, Arc::new(HttpIssuer::new(outbound.clone())), clock.clone())?)),
         None => None,
@@ -124,7 +126,14 @@ pub(crate) async fn wire(data: &DataFolder, settings: &Settings, role: Role) -> 
         Some(pooled) => pooled.clone(),
         None => store.clone(),
     };
+    let embedding = InstalledModel::of(data);
+    connectors.embedder.local = Some(Arc::new(embedding.embedder()?));
     let models = models(Arc::new(connectors.models), settings, &clock)?;
+    let mut gateway = Gateway::new(models, ledger, Arc::clone(&clock), Arc::clone(&ids));
+    // Who plays recorded calls asks nobody, and vectors are not recorded.
+    if settings.models.cassettes.as_os_str().is_empty() {
+        gateway = gateway.with_embedder(Arc::new(connectors.embedder));
+    }
     let app = App {
         tenants: elsewhere.tenants.unwrap_or_else(|| tenants.clone()),
         tickets: store.clone(),
@@ -141,7 +150,7 @@ pub(crate) async fn wire(data: &DataFolder, settings: &Settings, role: Role) -> 
         }),
         classifier: classifier.clone(),
         learner: classifier.clone(),
-        gateway: Arc::new(Gateway::new(models, ledger, Arc::clone(&clock), Arc::clone(&ids))),
+        gateway: Arc::new(gateway),
         models: elsewhere.models.unwrap_or_else(|| Arc::new(FolderModels::new(data.models().join("tenants")))),
         desk: Arc::new(DeskByTenant {
             folder: Arc::new(FolderDesk::new(tenants_folder)),
@@ -157,7 +166,7 @@ pub(crate) async fn wire(data: &DataFolder, settings: &Settings, role: Role) -> 
         retry_delays: RETRY_DELAYS.into(),
         backlog: settings.backlog(),
     };
-    Ok(Wired { app, store, classifier, tenants, secrets, pepper, oidc, pooled })
+    Ok(Wired { app, store, classifier, embedding, tenants, secrets, pepper, oidc, pooled })
 }
 
 /// The models themselves, recorded where that is wished, or recorded calls of them.
@@ -200,13 +209,17 @@ async fn elsewhere(settings: &Settings, _: &Arc<dyn Clock>) -> Result<Elsewhere>
 }
 
 #[cfg(feature = "aws")]
-fn bedrock(settings: &Settings) -> Result<Option<Arc<dyn ChatModel>>> {
-    Ok(Some(Arc::new(switchboard_aws::BedrockModels::new(Arc::new(crate::aws::bedrock(&settings.aws)?)))))
+fn add_bedrock(connectors: &mut Connectors, settings: &Settings) -> Result<()> {
+    let bedrock = Arc::new(switchboard_aws::BedrockModels::new(Arc::new(crate::aws::bedrock(&settings.aws)?)));
+    connectors.models.bedrock = Some(bedrock.clone());
+    connectors.models.guardrail = Some(bedrock.clone());
+    connectors.embedder.bedrock = Some(bedrock);
+    Ok(())
 }
 
 #[cfg(not(feature = "aws"))]
-fn bedrock(_: &Settings) -> Result<Option<Arc<dyn ChatModel>>> {
-    Ok(None)
+fn add_bedrock(_: &mut Connectors, _: &Settings) -> Result<()> {
+    Ok(())
 }
 
 #[cfg(not(feature = "aws"))]

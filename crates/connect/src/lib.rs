@@ -21,7 +21,7 @@ pub mod zendesk;
 use std::sync::Arc;
 
 use switchboard_core::{
-    by_tenant::{Connectors, ModelsByProvider},
+    by_tenant::{Connectors, EmbedderByProvider, ModelsByProvider},
     ports::{Clock, Secrets},
 };
 
@@ -36,11 +36,10 @@ pub use zendesk::ZendeskDesk;
 
 /// All connectors over one client, each tenant's desk behind a breaker of its own.
 pub fn connectors(outbound: &Arc<Outbound>, secrets: &Arc<dyn Secrets>, clock: &Arc<dyn Clock>) -> Connectors {
+    let models = Arc::new(OpenAiModels::new(outbound.clone(), secrets.clone()));
     Connectors {
-        models: ModelsByProvider {
-            openai: Arc::new(OpenAiModels::new(outbound.clone(), secrets.clone())),
-            bedrock: None,
-        },
+        models: ModelsByProvider { openai: models.clone(), bedrock: None, guardrail: None },
+        embedder: EmbedderByProvider { openai: models, bedrock: None, local: None },
         customers: Arc::new(HttpCustomers::new(outbound.clone(), secrets.clone(), clock.clone())),
         status: Arc::new(HttpStatus::new(outbound.clone(), secrets.clone(), clock.clone())),
         webhook: Arc::new(BreakerDesk::new(

@@ -1,6 +1,7 @@
-//! Models behind the API of OpenAI's chat completions, which vLLM, Ollama, llama.cpp and many others have as well.
+//! Models behind the API of OpenAI's chat completions and embeddings, which vLLM, Ollama, llama.cpp and many others have as well.
 
 mod assembly;
+mod embeddings;
 mod request;
 mod sse;
 mod stream;
@@ -15,6 +16,7 @@ use reqwest::{
 };
 use switchboard_core::{
     error::{Error, ErrorKind},
+    ids::ProviderName,
     limits,
     models::{Answer, AnswerStream, ModelError, ModelErrorKind, Prompt},
     ports::{ChatModel, Secrets},
@@ -26,9 +28,10 @@ use crate::{
     secret,
 };
 use assembly::{Assembly, Ended, Limits};
+use url::Url;
 use wire::{Completion, Told};
 
-/// Asks at `POST {url}/chat/completions`, with an optional bearer token. One call asks once.
+/// Asks at `POST {url}/chat/completions` and `POST {url}/embeddings`, with an optional bearer token. One call asks once.
 pub struct OpenAiModels {
     outbound: Arc<Outbound>,
     secrets: Arc<dyn Secrets>,
@@ -68,28 +71,40 @@ impl OpenAiModels {
         prompt: &Prompt,
         stream: bool,
     ) -> Result<Request<'a>, ModelError> {
-        let Some(ProviderConfig::Openai { url, key }) = tenant.config.models.providers.get(&link.provider) else {
+        let body = |base: &Url| request::body(base, &link.model, prompt, stream);
+        let mut request = self.call((tenant, &link.provider), who, &["chat", "completions"], body).await?;
+        if stream {
+            request.headers.push((ACCEPT, HeaderValue::from_static("text/event-stream")));
+        }
+        Ok(request)
+    }
+
+    /// A call of one of the API's methods, whose body may depend on the base URL.
+    async fn call<'a>(
+        &self,
+        (tenant, provider): (&'a Tenant, &ProviderName),
+        who: &'a str,
+        method: &[&str],
+        body: impl FnOnce(&Url) -> Vec<u8>,
+    ) -> Result<Request<'a>, ModelError> {
+        let Some(ProviderConfig::Openai { url, key, .. }) = tenant.config.models.providers.get(provider) else {
             let message = format!("{who} is not among the tenant's providers, or of another kind");
             return Err(ModelError::new(ModelErrorKind::Invalid, message));
         };
         let base = base_url(url, who).map_err(|error| unsent(error, ModelErrorKind::Invalid))?;
         let mut headers = Vec::new();
-        if stream {
-            headers.push((ACCEPT, HeaderValue::from_static("text/event-stream")));
-        }
         if let Some(name) = key {
             let unusable = |error| unsent(error, ModelErrorKind::Unauthorised);
             let key = secret::required(self.secrets.as_ref(), tenant, name, who).await.map_err(unusable)?;
             headers.push((AUTHORIZATION, secret::bearer(name, &key).map_err(unusable)?));
         }
-        let body = request::body(&base, &link.model, prompt, stream);
         Ok(Request {
             method: Method::POST,
-            url: below(&base, &["chat", "completions"]),
+            url: below(&base, method),
             who,
             credential: key.as_ref(),
             headers,
-            body: Some(body),
+            body: Some(body(&base)),
             reads_body: true,
             time: self.times.whole,
         })
@@ -99,11 +114,11 @@ impl OpenAiModels {
 #[async_trait]
 impl ChatModel for OpenAiModels {
     async fn chat(&self, tenant: &Tenant, link: &ModelLink, prompt: &Prompt) -> Result<Answer, ModelError> {
-        let who = who(link);
+        let who = who(&link.provider);
         let request = self.request((tenant, link), &who, prompt, false).await?;
         let answer = self.outbound.send(request).await.map_err(failed)?;
         if !(200..300).contains(&answer.status) {
-            return Err(refusal(&answer, &who, link));
+            return Err(refusal(&answer, &who, &link.model));
         }
         let mut assembly = Assembly::new(&who);
         let whole =
@@ -118,18 +133,18 @@ impl ChatModel for OpenAiModels {
     }
 
     async fn stream(&self, tenant: &Tenant, link: &ModelLink, prompt: &Prompt) -> Result<AnswerStream, ModelError> {
-        let who = who(link);
+        let who = who(&link.provider);
         let request = self.request((tenant, link), &who, prompt, true).await?;
         let limits = StreamLimits { bytes: limits::MODEL_STREAM_BYTES, idle: self.times.idle };
         match self.outbound.open(request, limits).await.map_err(failed)? {
-            Opened::Failed(answer) => Err(refusal(&answer, &who, link)),
+            Opened::Failed(answer) => Err(refusal(&answer, &who, &link.model)),
             Opened::Streamed(body) => stream::read(body, Assembly::new(&who), Limits::new(&link.model, prompt)).await,
         }
     }
 }
 
-fn who(link: &ModelLink) -> String {
-    format!("the model provider `{}`", link.provider)
+fn who(provider: &ProviderName) -> String {
+    format!("the model provider `{provider}`")
 }
 
 /// A call that was not sent, by a fault of `kind`, or because the store of secrets has a trouble of its own.
@@ -152,7 +167,7 @@ fn failed(error: Error) -> ModelError {
 }
 
 /// What an answer means that is no success.
-fn refusal(answer: &outbound::Answer, who: &str, link: &ModelLink) -> ModelError {
+fn refusal(answer: &outbound::Answer, who: &str, model: &str) -> ModelError {
     use ModelErrorKind::{Down, Invalid, Overloaded, Refused, Throttled, TooLong, Unauthorised};
     let status = answer.status;
     let (kind, words) = match (status, Told::of_body(answer.body())) {
@@ -164,7 +179,7 @@ fn refusal(answer: &outbound::Answer, who: &str, link: &ModelLink) -> ModelError
             },
         ),
         (402, _) | (429, Told::NoQuota) => (Throttled, "says that the account's quota is used up".to_owned()),
-        (404, _) => (Invalid, format!("does not know the model `{}`, or is at another address", link.model)),
+        (404, _) => (Invalid, format!("does not know the model `{model}`, or is at another address")),
         (400 | 413 | 422, Told::TooLong) | (413, _) => {
             (TooLong, "says that prompt and answer are too long for the model".to_owned())
         }

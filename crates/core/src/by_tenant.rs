@@ -6,20 +6,23 @@ use async_trait::async_trait;
 
 use crate::{
     error::Result,
-    ids::{CustomerId, ServiceId},
-    models::{Answer, AnswerStream, ModelError, ModelErrorKind, Prompt},
+    ids::{CustomerId, ProviderName, ServiceId},
+    models::{Answer, AnswerStream, BatchLimits, Embedded, Guarded, ModelError, ModelErrorKind, Prompt, Purpose},
     ports::{
-        ChatModel, Clock, Customer, CustomerDirectory, CustomerStore, Desk, DeskReceipt, DeskUpdate, Repeats,
-        ServiceStatus, StatusReport, StoredCustomer, TenantScope,
+        ChatModel, Clock, Customer, CustomerDirectory, CustomerStore, Desk, DeskReceipt, DeskUpdate, Embedder,
+        Guardrail, Repeats, ServiceStatus, StatusReport, StoredCustomer, TenantScope,
     },
-    tenants::{CustomersConfig, DeskConfig, ModelLink, ProviderConfig, ServiceStatusConfig, Tenant},
+    tenants::{CustomersConfig, DeskConfig, EmbedLink, ModelLink, ProviderConfig, ServiceStatusConfig, Tenant},
     time::Timestamp,
+    untrusted::Untrusted,
 };
 
 /// The adapters of other people's systems, which are the same wherever this runs.
 pub struct Connectors {
     /// Language models.
     pub models: ModelsByProvider,
+    /// Models that make vectors.
+    pub embedder: EmbedderByProvider,
     /// Customers by HTTP.
     pub customers: Arc<dyn CustomerDirectory>,
     /// Service status by HTTP.
@@ -36,33 +39,105 @@ pub struct ModelsByProvider {
     pub openai: Arc<dyn ChatModel>,
     /// For `bedrock`; a program that was built without AWS has none.
     pub bedrock: Option<Arc<dyn ChatModel>>,
+    /// The guardrails of `bedrock`, for the models of other providers.
+    pub guardrail: Option<Arc<dyn Guardrail>>,
 }
 
 impl ModelsByProvider {
+    /// The guardrail in front of a model, where its provider is configured to have one.
+    fn guarded<'a>(
+        &'a self,
+        tenant: &'a Tenant,
+        link: &ModelLink,
+        model: &'a dyn ChatModel,
+    ) -> Result<Option<Guarded<'a>>, ModelError> {
+        let provider = match tenant.config.models.providers.get(&link.provider) {
+            Some(ProviderConfig::Openai { guardrail: Some(provider), .. }) => provider,
+            _ => return Ok(None),
+        };
+        let guardrail = self.guardrail.as_deref().ok_or_else(|| not_here(provider, WITHOUT_AWS))?;
+        Ok(Some(Guarded { model, guardrail, provider }))
+    }
+
     fn of(&self, tenant: &Tenant, link: &ModelLink) -> Result<&dyn ChatModel, ModelError> {
-        let invalid = |message: String| ModelError::new(ModelErrorKind::Invalid, message);
         match tenant.config.models.providers.get(&link.provider) {
             Some(ProviderConfig::Openai { .. }) => Ok(self.openai.as_ref()),
-            Some(ProviderConfig::Bedrock { .. }) => self.bedrock.as_deref().ok_or_else(|| {
-                invalid(format!(
-                    "the model provider `{}` is Amazon Bedrock, and this program was built without AWS; one that has \
-                     it: cargo build --release --features aws",
-                    link.provider
-                ))
-            }),
-            None => Err(invalid(format!("the model provider `{}` is not among the tenant's providers", link.provider))),
+            Some(ProviderConfig::Bedrock { .. }) => {
+                self.bedrock.as_deref().ok_or_else(|| not_here(&link.provider, WITHOUT_AWS))
+            }
+            Some(ProviderConfig::Local {}) => Err(not_here(&link.provider, "makes vectors and no words")),
+            None => Err(not_here(&link.provider, "is not among the tenant's providers")),
         }
     }
+}
+
+const WITHOUT_AWS: &str = "is Amazon Bedrock, and this program was built without AWS; one that has it: cargo build \
+                           --release --features aws";
+
+fn not_here(provider: &ProviderName, why: &str) -> ModelError {
+    ModelError::new(ModelErrorKind::Invalid, format!("the model provider `{provider}` {why}"))
 }
 
 #[async_trait]
 impl ChatModel for ModelsByProvider {
     async fn chat(&self, tenant: &Tenant, link: &ModelLink, prompt: &Prompt) -> Result<Answer, ModelError> {
-        self.of(tenant, link)?.chat(tenant, link, prompt).await
+        let model = self.of(tenant, link)?;
+        match self.guarded(tenant, link, model)? {
+            Some(guarded) => guarded.chat(tenant, link, prompt).await,
+            None => model.chat(tenant, link, prompt).await,
+        }
     }
 
     async fn stream(&self, tenant: &Tenant, link: &ModelLink, prompt: &Prompt) -> Result<AnswerStream, ModelError> {
-        self.of(tenant, link)?.stream(tenant, link, prompt).await
+        let model = self.of(tenant, link)?;
+        match self.guarded(tenant, link, model)? {
+            Some(guarded) => guarded.stream(tenant, link, prompt).await,
+            None => model.stream(tenant, link, prompt).await,
+        }
+    }
+}
+
+/// The embedders of the provider that a link names, by its kind.
+pub struct EmbedderByProvider {
+    /// For `openai`.
+    pub openai: Arc<dyn Embedder>,
+    /// For `bedrock`; a program that was built without AWS has none.
+    pub bedrock: Option<Arc<dyn Embedder>>,
+    /// For `local`; only the single binary has one.
+    pub local: Option<Arc<dyn Embedder>>,
+}
+
+impl EmbedderByProvider {
+    fn of(&self, tenant: &Tenant, link: &EmbedLink) -> Result<&dyn Embedder, ModelError> {
+        match tenant.config.models.providers.get(&link.provider) {
+            Some(ProviderConfig::Openai { .. }) => Ok(self.openai.as_ref()),
+            Some(ProviderConfig::Bedrock { .. }) => {
+                self.bedrock.as_deref().ok_or_else(|| not_here(&link.provider, WITHOUT_AWS))
+            }
+            Some(ProviderConfig::Local {}) => self.local.as_deref().ok_or_else(|| {
+                let why = "is the program's own model, which exists in the single binary alone; name another provider";
+                not_here(&link.provider, why)
+            }),
+            None => Err(not_here(&link.provider, "is not among the tenant's providers")),
+        }
+    }
+}
+
+#[async_trait]
+impl Embedder for EmbedderByProvider {
+    async fn embed(
+        &self,
+        tenant: &Tenant,
+        link: &EmbedLink,
+        texts: &[Untrusted<String>],
+        purpose: Purpose,
+    ) -> Result<Embedded, ModelError> {
+        self.of(tenant, link)?.embed(tenant, link, texts, purpose).await
+    }
+
+    fn batch(&self, tenant: &Tenant, link: &EmbedLink) -> BatchLimits {
+        // Where nobody is there to be asked, the first text finds it out.
+        self.of(tenant, link).map_or(BatchLimits::ONE_TEXT, |embedder| embedder.batch(tenant, link))
     }
 }
 

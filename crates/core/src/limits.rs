@@ -195,6 +195,22 @@ pub const AGENT_TOOL_CALLS: usize = 14;
 pub const AGENT_TOKENS: u64 = 30_000;
 /// Models of a chain.
 pub const MODEL_CHAIN: usize = 5;
+/// Bytes of one text that is embedded: more than any model reads.
+pub const EMBED_TEXT_BYTES: usize = 64 * 1024;
+/// Texts of one call that embeds: some servers take no more.
+pub const EMBED_BATCH_TEXTS: usize = 32;
+/// Bytes of the texts of one such call: a token is a byte at least, and OpenAI takes 300,000 of them.
+pub const EMBED_BATCH_BYTES: usize = 256 * 1024;
+/// Calls that embed one list of texts at the same time.
+pub const EMBED_AT_ONCE: usize = 4;
+/// Texts of such a list.
+pub const EMBED_TEXTS: usize = 10_000;
+/// Dimensions of a vector.
+pub const EMBED_DIMENSIONS: usize = 4_096;
+/// Bytes of an answer with vectors: a full call of the most dimensions, its numbers written out, fits with room.
+pub const EMBED_ANSWER_BYTES: usize = 4 * 1024 * 1024;
+/// The longest that one call that embeds may take.
+pub const EMBED_TIME: Duration = Duration::from_secs(30);
 /// Bytes of a model's name.
 pub const MODEL_NAME_BYTES: usize = 256;
 /// Bytes of the name of a region of AWS.
@@ -207,6 +223,8 @@ pub const MODEL_BACK_OFF: Duration = Duration::from_millis(250);
 pub const MODEL_RETRY_AFTER: Duration = Duration::from_secs(2);
 /// A model that took so long to fail is not asked again.
 pub const MODEL_TRIES_TIME: Duration = Duration::from_secs(5);
+/// The longest that a guardrail may take.
+pub const GUARDRAIL_TIME: Duration = Duration::from_secs(5);
 /// The least that any model is waited for, however quick it is when it is well.
 pub const MODEL_PATIENCE: Duration = Duration::from_secs(1);
 /// The longest that a small model may take for an answer, and for each piece of one that is streamed.

@@ -1,5 +1,5 @@
-//! What Switchboard reads out of text, CPU-bound and without I/O: [`LocalClassifier`] classifies tickets and learns; [`Corpus`]
-//! learns from any labelled texts, which [`dataset`] reads; and [`eval`] says how well. It knows the core and nothing of storage
+//! What Switchboard reads out of text, CPU-bound and without I/O: [`LocalClassifier`] classifies tickets and learns;
+//! [`embed::LocalEmbedder`] makes vectors; [`Corpus`] learns from any labelled texts, which [`dataset`] reads; and [`eval`] says how well. It knows the core and nothing of storage
 //! or HTTP.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 

@@ -15,6 +15,7 @@ pub mod gateways;
 pub mod memory_audit;
 pub mod memory_usage;
 pub mod sample;
+pub mod scripted_embedder;
 pub mod scripted_model;
 pub mod sim;
 pub mod test_app;

@@ -29,6 +29,11 @@ pub(super) struct About {
     most: Usage,
 }
 
+/// An answer that makes no sense.
+pub(super) fn bad(who: &str, words: &str) -> ModelError {
+    ModelError::new(ModelErrorKind::BadOutput, format!("the model of {who} {words}")).billed()
+}
+
 /// A tool that the model asks for, with its input as text.
 pub(super) struct Asked {
     pub(super) id: String,
@@ -52,7 +57,7 @@ impl About {
     }
 
     pub(super) fn bad(&self, words: &str) -> ModelError {
-        ModelError::new(ModelErrorKind::BadOutput, format!("the model of {} {words}", self.who)).billed()
+        bad(&self.who, words)
     }
 
     /// A stream whose end never came.

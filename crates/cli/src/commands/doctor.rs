@@ -219,7 +219,7 @@ fn secrets(tenant: &Tenant) -> Vec<SecretName> {
     };
     let models = tenant.config.models.providers.values().filter_map(|provider| match provider {
         ProviderConfig::Openai { key, .. } => key.clone(),
-        ProviderConfig::Bedrock { .. } => None,
+        ProviderConfig::Bedrock { .. } | ProviderConfig::Local {} => None,
     });
     let hooks = tenant.config.hooks.generic.iter().flat_map(|hook| hook.secrets.clone());
     [customers, status, desk].into_iter().flatten().chain(models).chain(hooks).collect()

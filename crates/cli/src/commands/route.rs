@@ -22,7 +22,7 @@ use switchboard_core::{
 use switchboard_local::Role;
 
 use super::{IN_PART, Session};
-use crate::{data::DataFolder, demo, embedding, output, wire};
+use crate::{data::DataFolder, demo, output, wire};
 
 pub(super) async fn route(mut session: Session, file: &Path) -> Result<ExitCode> {
     let text = read(file)?;
@@ -42,7 +42,7 @@ pub(super) async fn route(mut session: Session, file: &Path) -> Result<ExitCode>
     };
     let id = session.tenant(wired.app.tenants.as_ref()).await?;
     let tenant = wired.app.tenants.tenant(&id).await?.with_context(|| format!("tenant `{id}` has gone"))?;
-    if let Some(embedder) = embedding::open(&session.data)? {
+    if let Some(embedder) = wired.embedding.open()? {
         wired.classifier.with_embeddings(embedder);
     }
     if is_demo {

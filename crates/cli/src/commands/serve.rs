@@ -28,7 +28,7 @@ use tokio::{
 };
 
 use super::{Session, backup, retention::policy};
-use crate::{access, data::DataFolder, demo, embedding, learning::keep_learning, output, settings::Settings, wire};
+use crate::{access, demo, embedding::InstalledModel, learning::keep_learning, output, settings::Settings, wire};
 
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
 /// How often it is looked whether the certificate's files are new.
@@ -89,7 +89,7 @@ pub(super) async fn serve(session: Session, listen: Option<SocketAddr>, with_dem
     let worker = start_worker(wired.app.clone(), stopped.clone(), grace)?;
     let watcher = access::start_upkeep(wired.app.clone(), wired.store.clone(), uses, wired.oidc, stopped.clone());
     let sweeper = start_sweeper(wired.app.clone(), Arc::clone(&wired.store), settings.retention, stopped.clone());
-    give_embeddings(data, Arc::clone(&wired.classifier));
+    give_embeddings(wired.embedding.clone(), Arc::clone(&wired.classifier));
     prepare_tenants(wired.app.clone());
     let learner = start_learner(wired.app.clone(), settings.server.train, stopped.clone());
     tokio::spawn(keep_metrics_small(wired.app.clone(), upkeep));
@@ -232,9 +232,8 @@ fn start_learner(app: App, trains: bool, stopped: watch::Receiver<bool>) -> Join
 }
 
 /// Loads the embedding model beside the first requests: it takes a good part of a second.
-fn give_embeddings(data: &DataFolder, classifier: Arc<LocalClassifier>) {
-    let data = data.clone();
-    tokio::task::spawn_blocking(move || match embedding::open(&data) {
+fn give_embeddings(embedding: InstalledModel, classifier: Arc<LocalClassifier>) {
+    tokio::task::spawn_blocking(move || match embedding.open() {
         Ok(Some(embedder)) => classifier.with_embeddings(embedder),
         Ok(None) => {}
         Err(error) => tracing::error!(error = format!("{error:#}"), "the classifier works without embeddings"),

@@ -19,7 +19,6 @@ use switchboard_core::{
 use super::{IN_PART, Session};
 use crate::{
     args::{HistoryColumns, HistoryFormat},
-    embedding,
     history::{self, Labels},
     operator, output,
 };
@@ -33,7 +32,7 @@ pub(super) async fn train(
     let wired = session.open().await?;
     let id = session.tenant(wired.app.tenants.as_ref()).await?;
     let tenant = wired.app.tenants.tenant(&id).await?.with_context(|| format!("tenant `{id}` has gone"))?;
-    if let Some(embedder) = embedding::open(&session.data)? {
+    if let Some(embedder) = wired.embedding.open()? {
         wired.classifier.with_embeddings(embedder);
     }
     let more = match tickets {

@@ -50,7 +50,7 @@ impl Assembly {
     /// Takes the next piece and gives its words.
     pub(super) fn take(&mut self, piece: Completion) -> Result<Option<Untrusted<String>>, ModelError> {
         if let Some(error) = &piece.error {
-            return Err(self.failed(Told::of_error(error)));
+            return Err(failed_inside(&self.who, Told::of_error(error)));
         }
         if self.model.is_none() {
             self.model = piece.model.and_then(Name::get);
@@ -138,29 +138,38 @@ impl Assembly {
     }
 
     fn refused(&self) -> ModelError {
-        let message = format!("{} has a model or a filter that will not answer this", self.who);
-        ModelError::new(ModelErrorKind::Refused, message).billed()
-    }
-
-    /// A failure that comes as an answer.
-    fn failed(&self, told: Told) -> ModelError {
-        let (kind, words) = match told {
-            Told::TooLong => (ModelErrorKind::TooLong, "says that prompt and answer are too long for the model"),
-            Told::Filtered => return self.refused(),
-            Told::NoQuota => (ModelErrorKind::Throttled, "says that the account's quota is used up"),
-            Told::Nothing => (ModelErrorKind::Down, "failed while it answered"),
-        };
-        ModelError::new(kind, format!("{} {words}", self.who)).billed()
+        refused(&self.who)
     }
 
     pub(super) fn bad(&self, words: &str) -> ModelError {
-        ModelError::new(ModelErrorKind::BadOutput, format!("the model of {} {words}", self.who)).billed()
+        bad(&self.who, words)
     }
 
     fn broken_off(&self) -> ModelError {
         let message = format!("{} broke off before the end of the answer", self.who);
         ModelError::new(ModelErrorKind::Down, message).billed()
     }
+}
+
+fn refused(who: &str) -> ModelError {
+    let message = format!("{who} has a model or a filter that will not answer this");
+    ModelError::new(ModelErrorKind::Refused, message).billed()
+}
+
+/// An answer that makes no sense.
+pub(super) fn bad(who: &str, words: &str) -> ModelError {
+    ModelError::new(ModelErrorKind::BadOutput, format!("the model of {who} {words}")).billed()
+}
+
+/// A failure that comes as an answer.
+pub(super) fn failed_inside(who: &str, told: Told) -> ModelError {
+    let (kind, words) = match told {
+        Told::TooLong => (ModelErrorKind::TooLong, "says that prompt and answer are too long for the model"),
+        Told::Filtered => return refused(who),
+        Told::NoQuota => (ModelErrorKind::Throttled, "says that the account's quota is used up"),
+        Told::Nothing => (ModelErrorKind::Down, "failed while it answered"),
+    };
+    ModelError::new(kind, format!("{who} {words}")).billed()
 }
 
 /// What holds where the provider does not say it.

@@ -126,6 +126,11 @@ impl Name {
 }
 
 impl WireUsage {
+    /// The tokens of what is not answered in words, where they are counted.
+    pub(super) fn input(self) -> Option<u64> {
+        self.prompt_tokens.map(|tokens| tokens.min(MOST_TOKENS))
+    }
+
     /// The tokens, where both counts are there: without one, the call would seem to be free.
     pub(super) fn usage(self) -> Option<Usage> {
         let input_tokens = self.prompt_tokens?.min(MOST_TOKENS);

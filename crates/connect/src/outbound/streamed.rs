@@ -54,6 +54,19 @@ impl Streamed {
     }
 }
 
+impl Streamed {
+    /// The whole body at once.
+    ///
+    /// Errors: those of [`Streamed::next`].
+    pub async fn whole(mut self) -> Result<Untrusted<Vec<u8>>> {
+        let mut body = Vec::new();
+        while let Some(piece) = self.next().await? {
+            body.extend_from_slice(piece.for_storage());
+        }
+        Ok(Untrusted::new(body))
+    }
+}
+
 pub(super) fn too_late(who: &str) -> Error {
     Error::new(ErrorKind::Timeout, format!("{who} gave no answer in time"))
 }

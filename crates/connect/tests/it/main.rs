@@ -5,6 +5,7 @@ mod breaker_desk;
 mod common;
 mod customers;
 mod desk_contract;
+mod embeddings;
 mod lying;
 mod oidc;
 mod openai;

@@ -1,15 +1,17 @@
 //! A model that is left alone while it fails.
 
-use std::{sync::Arc, time::Duration};
+use std::{future::Future, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use futures_util::{StreamExt, stream};
 
-use super::{Answer, AnswerStream, ModelError, ModelErrorKind, Prompt, StreamEvent};
+use super::{Answer, AnswerStream, BatchLimits, Embedded, ModelError, ModelErrorKind, Prompt, Purpose, StreamEvent};
 use crate::{
     breaker::{Breakers, Call, Sign},
-    ports::ChatModel,
-    tenants::{ModelLink, Tenant},
+    ids::ProviderName,
+    ports::{ChatModel, Embedder},
+    tenants::{EmbedLink, ModelLink, Tenant},
+    untrusted::Untrusted,
 };
 
 /// A circuit breaker for each model of each tenant: one that has failed several times in a row, or asks to be left alone, is not
@@ -26,12 +28,25 @@ impl<M> Broken<M> {
         Self { model, breakers }
     }
 
-    fn enter(&self, tenant: &Tenant, link: &ModelLink) -> Result<Call, ModelError> {
-        self.breakers.enter(tenant, &format!("{}/{}", link.provider, link.model)).map_err(|wait| {
+    fn enter(&self, tenant: &Tenant, (provider, model): (&ProviderName, &str)) -> Result<Call, ModelError> {
+        self.breakers.enter(tenant, &format!("{provider}/{model}")).map_err(|wait| {
             let message =
                 format!("the model failed or asked for a pause, and is left alone for {} s", wait.as_secs().max(1));
             ModelError::new(ModelErrorKind::Down, message).after(wait)
         })
+    }
+
+    /// Makes the call unless the model is left alone.
+    async fn unless_open<T>(
+        &self,
+        tenant: &Tenant,
+        model: (&ProviderName, &str),
+        asking: impl Future<Output = Result<T, ModelError>>,
+    ) -> Result<T, ModelError> {
+        let call = self.enter(tenant, model)?;
+        let outcome = asking.await;
+        call.ended(outcome.as_ref().map_or_else(sign, |_| Sign::Up));
+        outcome
     }
 }
 
@@ -53,14 +68,12 @@ fn sign(error: &ModelError) -> Sign {
 #[async_trait]
 impl<M: ChatModel> ChatModel for Broken<M> {
     async fn chat(&self, tenant: &Tenant, link: &ModelLink, prompt: &Prompt) -> Result<Answer, ModelError> {
-        let call = self.enter(tenant, link)?;
-        let outcome = self.model.chat(tenant, link, prompt).await;
-        call.ended(outcome.as_ref().map_or_else(sign, |_| Sign::Up));
-        outcome
+        let asking = self.model.chat(tenant, link, prompt);
+        self.unless_open(tenant, (&link.provider, &link.model), asking).await
     }
 
     async fn stream(&self, tenant: &Tenant, link: &ModelLink, prompt: &Prompt) -> Result<AnswerStream, ModelError> {
-        let call = self.enter(tenant, link)?;
+        let call = self.enter(tenant, (&link.provider, &link.model))?;
         let inner = match self.model.stream(tenant, link, prompt).await {
             Ok(inner) => inner,
             Err(error) => {
@@ -84,5 +97,23 @@ impl<M: ChatModel> ChatModel for Broken<M> {
             Some((piece, (inner, call)))
         });
         Ok(Box::pin(pieces))
+    }
+}
+
+#[async_trait]
+impl<M: Embedder> Embedder for Broken<M> {
+    async fn embed(
+        &self,
+        tenant: &Tenant,
+        link: &EmbedLink,
+        texts: &[Untrusted<String>],
+        purpose: Purpose,
+    ) -> Result<Embedded, ModelError> {
+        let asking = self.model.embed(tenant, link, texts, purpose);
+        self.unless_open(tenant, (&link.provider, &link.model), asking).await
+    }
+
+    fn batch(&self, tenant: &Tenant, link: &EmbedLink) -> BatchLimits {
+        self.model.batch(tenant, link)
     }
 }

@@ -1,15 +1,24 @@
 //! A model that is only called when the budget has room for the worst.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    future::Future,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use async_trait::async_trait;
 use futures_util::{StreamExt, stream};
 
-use super::{Answer, AnswerStream, ModelError, ModelErrorKind, ModelPrice, NanoUsd, Prompt, StreamEvent, Usage};
+use super::{
+    Answer, AnswerStream, BatchLimits, Embedded, ModelError, ModelErrorKind, ModelPrice, NanoUsd, Prompt, Purpose,
+    StreamEvent, Usage,
+};
 use crate::{
     ids::{CustomerId, ReservationId},
-    ports::{Ceilings, ChatModel, Clock, Ids, Reservation, Reserved, Settlement, TenantScope, UsageLedger, Wanted},
-    tenants::{ModelLink, Tenant},
+    ports::{
+        Ceilings, ChatModel, Clock, Embedder, Ids, Reservation, Reserved, Settlement, TenantScope, UsageLedger, Wanted,
+    },
+    tenants::{EmbedLink, ModelLink, Tenant},
+    untrusted::Untrusted,
 };
 
 /// Reserves the worst case of each call before it is made, and settles what it came to. Each try of a call is one of its own, so
@@ -54,12 +63,35 @@ impl<M> Budgeted<M> {
     pub fn new(model: M, till: Till) -> Self {
         Self { model, till }
     }
+
+    /// Makes a call that takes `most` at `price`, and that is answered in one piece.
+    async fn paid<T>(
+        &self,
+        tenant: &Tenant,
+        (price, most): (ModelPrice, Usage),
+        asking: impl Future<Output = Result<T, ModelError>>,
+        usage: impl Fn(&T) -> Usage,
+    ) -> Result<T, ModelError> {
+        let mut paid = self.till.reserve(tenant, price, most).await?;
+        let outcome = asking.await;
+        match &outcome {
+            Ok(answer) => paid.answered(usage(answer)).await,
+            Err(error) => paid.failed(error).await,
+        }
+        outcome
+    }
 }
 
 impl Bill {
     /// Tokens and money so far.
     pub fn sum(&self) -> (Usage, NanoUsd) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds what another bill has come to.
+    pub(super) fn add_all(&self, other: &Self) {
+        let (usage, cost) = other.sum();
+        self.add(usage, cost);
     }
 
     fn add(&self, usage: Usage, cost: NanoUsd) {
@@ -69,9 +101,9 @@ impl Bill {
 }
 
 impl Till {
-    async fn reserve(&self, tenant: &Tenant, link: &ModelLink, prompt: &Prompt) -> Result<Paid, ModelError> {
-        let (scope, price) = (TenantScope::of_tenant(tenant), link.price());
-        let worst = price.worst_case(prompt);
+    /// Puts aside what a call costs that takes `most` at `price`.
+    async fn reserve(&self, tenant: &Tenant, price: ModelPrice, most: Usage) -> Result<Paid, ModelError> {
+        let (scope, worst) = (TenantScope::of_tenant(tenant), price.cost(most));
         let reservation = if worst == NanoUsd::ZERO { None } else { Some(self.hold(&scope, tenant, worst).await?) };
         Ok(Paid { till: self.clone(), scope, price, worst, reservation })
     }
@@ -131,17 +163,12 @@ impl Paid {
 #[async_trait]
 impl<M: ChatModel> ChatModel for Budgeted<M> {
     async fn chat(&self, tenant: &Tenant, link: &ModelLink, prompt: &Prompt) -> Result<Answer, ModelError> {
-        let mut paid = self.till.reserve(tenant, link, prompt).await?;
-        let outcome = self.model.chat(tenant, link, prompt).await;
-        match &outcome {
-            Ok(answer) => paid.answered(answer.usage).await,
-            Err(error) => paid.failed(error).await,
-        }
-        outcome
+        let asking = self.model.chat(tenant, link, prompt);
+        self.paid(tenant, (link.price(), Usage::at_most(prompt)), asking, |answer| answer.usage).await
     }
 
     async fn stream(&self, tenant: &Tenant, link: &ModelLink, prompt: &Prompt) -> Result<AnswerStream, ModelError> {
-        let mut paid = self.till.reserve(tenant, link, prompt).await?;
+        let mut paid = self.till.reserve(tenant, link.price(), Usage::at_most(prompt)).await?;
         let inner = match self.model.stream(tenant, link, prompt).await {
             Ok(inner) => inner,
             Err(error) => {
@@ -159,5 +186,23 @@ impl<M: ChatModel> ChatModel for Budgeted<M> {
             Some((piece, (inner, paid)))
         });
         Ok(Box::pin(pieces))
+    }
+}
+
+#[async_trait]
+impl<M: Embedder> Embedder for Budgeted<M> {
+    async fn embed(
+        &self,
+        tenant: &Tenant,
+        link: &EmbedLink,
+        texts: &[Untrusted<String>],
+        purpose: Purpose,
+    ) -> Result<Embedded, ModelError> {
+        let most = (link.price(&tenant.config.models), Usage::at_most_of(texts));
+        self.paid(tenant, most, self.model.embed(tenant, link, texts, purpose), |embedded| embedded.usage).await
+    }
+
+    fn batch(&self, tenant: &Tenant, link: &EmbedLink) -> BatchLimits {
+        self.model.batch(tenant, link)
     }
 }

@@ -1,6 +1,9 @@
 //! The one way to a model: the tenant's chains, with all that makes a call safe to make around each link.
 
-use std::sync::Arc;
+mod embed;
+mod probe;
+
+use std::{sync::Arc, time::Duration};
 
 use super::{
     Answer, AnswerStream, Bill, Broken, Budgeted, Message, Metered, ModelError, ModelErrorKind, NanoUsd, Part,
@@ -12,10 +15,13 @@ use crate::{
     breaker::{Breakers, Rests},
     ids::{CustomerId, ProviderName},
     limits,
-    ports::{ChatModel, Clock, Ids, UsageLedger},
+    ports::{ChatModel, Clock, Embedder, Ids, UsageLedger},
     tenants::{ModelLink, Tenant},
     words::words,
 };
+
+pub use embed::ToEmbed;
+pub use probe::{Probe, ProbeRole};
 
 words! {
     /// What a model is wanted for.
@@ -36,6 +42,8 @@ pub struct Asked<'a> {
     pub customer: Option<&'a CustomerId>,
     /// What is asked.
     pub prompt: &'a Prompt,
+    /// Where all calls are written down, those of questions that nobody answered among them.
+    pub bill: Option<&'a Bill>,
 }
 
 /// An answer that could be read, and what it took.
@@ -58,6 +66,7 @@ pub struct Answered<T> {
 /// the kept answers, because those cost nothing.
 pub struct Gateway {
     model: Arc<dyn ChatModel>,
+    embedder: Option<Arc<dyn Embedder>>,
     ledger: Arc<dyn UsageLedger>,
     clock: Arc<dyn Clock>,
     ids: Arc<dyn Ids>,
@@ -67,7 +76,7 @@ pub struct Gateway {
 }
 
 /// All layers around one link, for one question.
-type Link = Broken<Retried<Budgeted<TimeLimited<Metered<Arc<dyn ChatModel>>>>>>;
+type Link<M> = Broken<Retried<Budgeted<TimeLimited<Metered<M>>>>>;
 
 impl Gateway {
     /// A gateway to `model`, paid from `ledger`.
@@ -79,7 +88,13 @@ impl Gateway {
     ) -> Self {
         let breakers = Breakers::new(clock.clone(), Rests::Even).with_slow(limits::LARGE_MODEL_TIME);
         let answers = Answers::new(clock.clone());
-        Self { model, ledger, clock, ids, breakers: Arc::new(breakers), patience: Arc::default(), answers }
+        let breakers = Arc::new(breakers);
+        Self { model, embedder: None, ledger, clock, ids, breakers, patience: Arc::default(), answers }
+    }
+
+    /// The same, with vectors from `embedder`.
+    pub fn with_embedder(self, embedder: Arc<dyn Embedder>) -> Self {
+        Self { embedder: Some(embedder), ..self }
     }
 
     /// Asks until an answer can be read. An answer that `read` finds to be [`ModelErrorKind::BadOutput`] is asked for once more from
@@ -93,17 +108,24 @@ impl Gateway {
         asked: &Asked<'_>,
         read: impl Fn(&Answer) -> Result<T, ModelError> + Send + Sync,
     ) -> Result<Answered<T>, ModelError> {
+        let bill = Bill::default();
         let all = async {
-            let (bill, mut last) = (Bill::default(), None);
+            let mut last = None;
             for link in asked.role.chain(tenant) {
                 match self.ask_link(tenant, link, asked, &bill, &read).await {
                     Ok(answered) => return Ok(answered),
-                    Err(error) => last = Some(passed_over(tenant, link, asked.role, error)),
+                    Err(error) => {
+                        last = Some(passed_over(tenant, (&link.provider, &link.model), asked.role.word(), error));
+                    }
                 }
             }
             Err(last.unwrap_or_else(|| no_model(asked.role)))
         };
-        within(self.clock.as_ref(), limits::MODEL_ASK_TIME, all).await
+        let outcome = within(self.clock.as_ref(), limits::MODEL_ASK_TIME, all).await;
+        if let Some(all) = asked.bill {
+            all.add_all(&bill);
+        }
+        outcome
     }
 
     /// The first answer of the chain that begins, as it is written. What has begun is not begun again by another link, is
@@ -115,9 +137,12 @@ impl Gateway {
         let all = async {
             let mut last = None;
             for link in asked.role.chain(tenant) {
-                match self.link(asked, &Bill::default()).stream(tenant, link, asked.prompt).await {
+                match self.link(asked, asked.bill.unwrap_or(&Bill::default())).stream(tenant, link, asked.prompt).await
+                {
                     Ok(stream) => return Ok(stream),
-                    Err(error) => last = Some(passed_over(tenant, link, asked.role, error)),
+                    Err(error) => {
+                        last = Some(passed_over(tenant, (&link.provider, &link.model), asked.role.word(), error));
+                    }
                 }
             }
             Err(last.unwrap_or_else(|| no_model(asked.role)))
@@ -166,16 +191,26 @@ impl Gateway {
         Ok(answered)
     }
 
-    fn link(&self, asked: &Asked<'_>, bill: &Bill) -> Link {
+    fn link(&self, asked: &Asked<'_>, bill: &Bill) -> Link<Arc<dyn ChatModel>> {
+        self.layers(self.model.clone(), (asked.role.word(), asked.role.time()), asked.customer, bill)
+    }
+
+    fn layers<M>(
+        &self,
+        model: M,
+        (role, time): (&'static str, Duration),
+        customer: Option<&CustomerId>,
+        bill: &Bill,
+    ) -> Link<M> {
         let till = Till {
             ledger: self.ledger.clone(),
             clock: self.clock.clone(),
             ids: self.ids.clone(),
-            customer: asked.customer.cloned(),
+            customer: customer.cloned(),
             bill: bill.clone(),
         };
-        let metered = Metered::new(self.model.clone(), self.clock.clone(), asked.role);
-        let time_limited = TimeLimited::new(metered, self.clock.clone(), asked.role.time());
+        let metered = Metered::new(model, self.clock.clone(), role);
+        let time_limited = TimeLimited::new(metered, self.clock.clone(), time);
         let time_limited = time_limited.with_patience(self.patience.clone());
         let retried = Retried::new(Budgeted::new(time_limited, till), self.clock.clone(), self.ids.clone());
         Broken::new(retried, self.breakers.clone())
@@ -192,7 +227,7 @@ impl Role {
     }
 
     /// How long a model of it may take.
-    pub fn time(self) -> std::time::Duration {
+    pub fn time(self) -> Duration {
         match self {
             Self::Small => limits::SMALL_MODEL_TIME,
             Self::Large => limits::LARGE_MODEL_TIME,
@@ -204,11 +239,16 @@ fn no_model(role: Role) -> ModelError {
     ModelError::new(ModelErrorKind::Invalid, format!("the tenant has no {} model", role.word()))
 }
 
-fn passed_over(tenant: &Tenant, link: &ModelLink, role: Role, error: ModelError) -> ModelError {
-    metrics::counter!("switchboard_model_links_failed_total", "role" => role.word(), "kind" => error.kind().word())
+fn passed_over(
+    tenant: &Tenant,
+    (provider, model): (&ProviderName, &str),
+    role: &'static str,
+    error: ModelError,
+) -> ModelError {
+    metrics::counter!("switchboard_model_links_failed_total", "role" => role, "kind" => error.kind().word())
         .increment(1);
     tracing::warn!(
-        tenant = %tenant.id, provider = %link.provider, model = link.model, kind = error.kind().word(), %error,
+        tenant = %tenant.id, %provider, model, kind = error.kind().word(), %error,
         "a model gave no answer"
     );
     error

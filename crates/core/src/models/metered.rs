@@ -1,14 +1,16 @@
 //! What calls of models take, in numbers.
 
-use std::{sync::Arc, time::Duration};
+use std::{future::Future, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use futures_util::{StreamExt, stream};
 
-use super::{Answer, AnswerStream, ModelError, PriceList, Prompt, Role, StreamEvent, Usage};
+use super::{Answer, AnswerStream, BatchLimits, Embedded, ModelError, PriceList, Prompt, Purpose, StreamEvent, Usage};
 use crate::{
-    ports::{ChatModel, Clock},
-    tenants::{ModelLink, ProviderConfig, Tenant},
+    ids::ProviderName,
+    ports::{ChatModel, Clock, Embedder},
+    tenants::{EmbedLink, ModelLink, ProviderConfig, Tenant},
+    untrusted::Untrusted,
 };
 
 /// Counts calls by their outcome, their time and their tokens. The labels name no tenant, and are few: the role, the kind of
@@ -16,7 +18,7 @@ use crate::{
 pub struct Metered<M> {
     model: M,
     clock: Arc<dyn Clock>,
-    role: Role,
+    role: &'static str,
 }
 
 #[derive(Clone)]
@@ -35,16 +37,33 @@ struct Measured {
 }
 
 impl<M> Metered<M> {
-    /// Measures `model` in this role.
-    pub fn new(model: M, clock: Arc<dyn Clock>, role: Role) -> Self {
+    /// Measures `model` in the role of this name.
+    pub fn new(model: M, clock: Arc<dyn Clock>, role: &'static str) -> Self {
         Self { model, clock, role }
     }
 
-    fn begin(&self, tenant: &Tenant, link: &ModelLink) -> Measured {
-        let provider = tenant.config.models.providers.get(&link.provider).map_or("unknown", ProviderConfig::kind);
-        let model = PriceList::built_in().family(&link.model).unwrap_or("other");
-        let labels = Labels { role: self.role.word(), provider, model };
+    fn begin(&self, tenant: &Tenant, (provider, model): (&ProviderName, &str)) -> Measured {
+        let provider = tenant.config.models.providers.get(provider).map_or("unknown", ProviderConfig::kind);
+        let model = PriceList::built_in().family(model).unwrap_or("other");
+        let labels = Labels { role: self.role, provider, model };
         Measured { labels, clock: self.clock.clone(), began: self.clock.monotonic(), outcome: "dropped" }
+    }
+
+    /// Measures a call that is answered in one piece.
+    async fn measured<T>(
+        &self,
+        tenant: &Tenant,
+        model: (&ProviderName, &str),
+        asking: impl Future<Output = Result<T, ModelError>>,
+        usage: impl Fn(&T) -> Usage,
+    ) -> Result<T, ModelError> {
+        let mut measured = self.begin(tenant, model);
+        let outcome = asking.await;
+        match &outcome {
+            Ok(answer) => measured.answered(usage(answer)),
+            Err(error) => measured.failed(error),
+        }
+        outcome
     }
 }
 
@@ -92,17 +111,12 @@ impl Drop for Measured {
 #[async_trait]
 impl<M: ChatModel> ChatModel for Metered<M> {
     async fn chat(&self, tenant: &Tenant, link: &ModelLink, prompt: &Prompt) -> Result<Answer, ModelError> {
-        let mut measured = self.begin(tenant, link);
-        let outcome = self.model.chat(tenant, link, prompt).await;
-        match &outcome {
-            Ok(answer) => measured.answered(answer.usage),
-            Err(error) => measured.failed(error),
-        }
-        outcome
+        let asking = self.model.chat(tenant, link, prompt);
+        self.measured(tenant, (&link.provider, &link.model), asking, |answer| answer.usage).await
     }
 
     async fn stream(&self, tenant: &Tenant, link: &ModelLink, prompt: &Prompt) -> Result<AnswerStream, ModelError> {
-        let mut measured = self.begin(tenant, link);
+        let mut measured = self.begin(tenant, (&link.provider, &link.model));
         let inner = match self.model.stream(tenant, link, prompt).await {
             Ok(inner) => inner,
             Err(error) => {
@@ -123,5 +137,23 @@ impl<M: ChatModel> ChatModel for Metered<M> {
             Some((piece, (inner, measured, false)))
         });
         Ok(Box::pin(pieces))
+    }
+}
+
+#[async_trait]
+impl<M: Embedder> Embedder for Metered<M> {
+    async fn embed(
+        &self,
+        tenant: &Tenant,
+        link: &EmbedLink,
+        texts: &[Untrusted<String>],
+        purpose: Purpose,
+    ) -> Result<Embedded, ModelError> {
+        let asking = self.model.embed(tenant, link, texts, purpose);
+        self.measured(tenant, (&link.provider, &link.model), asking, |embedded| embedded.usage).await
+    }
+
+    fn batch(&self, tenant: &Tenant, link: &EmbedLink) -> BatchLimits {
+        self.model.batch(tenant, link)
     }
 }

@@ -8,8 +8,10 @@ mod answers;
 mod broken;
 mod budgeted;
 mod cassette;
+pub mod embedding;
 pub mod error;
 mod gateway;
+mod guarded;
 pub mod message;
 mod metered;
 mod patience;
@@ -22,8 +24,10 @@ mod time_limited;
 pub use broken::Broken;
 pub use budgeted::{Bill, Budgeted, Till};
 pub use cassette::{Cassette, Recorded, Recording, Tape, UnknownForm, Unpaid};
+pub use embedding::{BatchLimits, Embedded, Purpose};
 pub use error::{ModelError, ModelErrorKind};
-pub use gateway::{Answered, Asked, Gateway, Role};
+pub use gateway::{Answered, Asked, Gateway, Probe, ProbeRole, Role, ToEmbed};
+pub(crate) use guarded::Guarded;
 pub use message::{
     Answer, AnswerStream, Message, Part, Prompt, Schema, StopReason, StreamEvent, Tool, ToolResult, ToolUse, Usage,
 };

@@ -38,6 +38,8 @@ type Key = (TenantId, Option<CustomerId>, String);
 #[derive(Default)]
 struct Purses {
     open: HashMap<u64, Purse>,
+    /// Those that lend no more, until they are settled: a call that is dropped must not take one along.
+    ended: Vec<Purse>,
     of: HashMap<Key, Busy>,
     /// All that is out. What is not here any more is settled by nobody, and stays spent.
     out: HashMap<ReservationId, Loan>,
@@ -87,27 +89,34 @@ impl Pooled {
             let is_idle = purse.lent == NanoUsd::ZERO && now.saturating_sub(purse.used) >= limits::POOL_IDLE;
             is_idle || now.saturating_sub(purse.made) >= limits::POOL_TIME
         };
-        let ended = self.lock().take(over);
-        self.lock().forget(now);
-        self.settle_all(ended).await;
+        {
+            let mut purses = self.lock();
+            purses.end(over);
+            purses.forget(now);
+        }
+        self.settle_ended().await;
     }
 
     /// Settles all purses: no call is on its way any more that could be settled.
     pub async fn close(&self) {
-        let ended = self.lock().take(|_| true);
-        self.settle_all(ended).await;
+        self.lock().end(|_| true);
+        self.settle_ended().await;
     }
 
     /// Settles the purses of a tenant that nobody uses right now; whether there was one.
     async fn free(&self, tenant: &TenantId) -> bool {
-        let ended = self.lock().take(|purse| &purse.key.0 == tenant && purse.lent == NanoUsd::ZERO);
-        let is_any = !ended.is_empty();
-        self.settle_all(ended).await;
+        let is_any = {
+            let mut purses = self.lock();
+            purses.end(|purse| &purse.key.0 == tenant && purse.lent == NanoUsd::ZERO);
+            !purses.ended.is_empty()
+        };
+        self.settle_ended().await;
         is_any
     }
 
-    async fn settle_all(&self, ended: Vec<Purse>) {
-        for purse in ended {
+    async fn settle_ended(&self) {
+        loop {
+            let Some(purse) = self.lock().ended.pop() else { return };
             // What is still lent will never be settled: its calls have gone.
             let settlement = Settlement { cost: purse.spent + purse.lent, calls: purse.calls };
             if let Err(error) = self.ledger.settle(&purse.scope, purse.reservation, settlement).await {
@@ -181,15 +190,14 @@ impl Purses {
         None
     }
 
-    /// Takes those purses out that are `over`.
-    fn take(&mut self, over: impl Fn(&Purse) -> bool) -> Vec<Purse> {
-        let ended: Vec<(u64, Purse)> = self.open.extract_if(|_, purse| over(purse)).collect();
-        for (number, purse) in &ended {
+    /// Ends those purses that are `over`.
+    fn end(&mut self, over: impl Fn(&Purse) -> bool) {
+        for (number, purse) in self.open.extract_if(|_, purse| over(purse)) {
             if let Some(busy) = self.of.get_mut(&purse.key) {
-                busy.purses.retain(|one| one != number);
+                busy.purses.retain(|one| *one != number);
             }
+            self.ended.push(purse);
         }
-        ended.into_iter().map(|(_, purse)| purse).collect()
     }
 
     /// Forgets who has not asked for a while, and loans whose calls have gone.
@@ -239,14 +247,10 @@ impl UsageLedger for Pooled {
             let many = Wanted { id, amount: whole, ..wanted.clone() };
             if let Reserved::Held(reservation) = self.ledger.reserve(scope, many, ceilings).await? {
                 // Those before it have not enough for one more call.
-                let (is_lent, ended) = {
-                    let mut purses = self.lock();
-                    let ended = purses.take(|purse| purse.key == key && purse.lent == NanoUsd::ZERO);
-                    purses.add(scope, &key, reservation, now);
-                    (purses.lend(&key, &wanted, now), ended)
-                };
-                self.settle_all(ended).await;
-                if is_lent {
+                let mut purses = self.lock();
+                purses.end(|purse| purse.key == key && purse.lent == NanoUsd::ZERO);
+                purses.add(scope, &key, reservation, now);
+                if purses.lend(&key, &wanted, now) {
                     return Ok(Reserved::Held(Reservation::granted(wanted)));
                 }
             }

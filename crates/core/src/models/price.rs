@@ -10,7 +10,8 @@ use std::{
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{Prompt, Usage};
+use super::{Prompt, Usage, embedding};
+use crate::untrusted::Untrusted;
 
 /// Money in billionths of a US dollar: a token may cost a hundred-millionth.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -47,6 +48,8 @@ struct Listed {
 const TOKENS_PER_BYTE: u64 = 1;
 /// Tokens that a provider's framing of roles, tools and schemas may add to what is sent.
 const FRAMING_TOKENS: u64 = 2_000;
+/// Tokens that may stand around a text that is embedded.
+const FRAMING_TOKENS_OF_TEXT: u64 = 16;
 
 static LIST: LazyLock<PriceList> = LazyLock::new(|| {
     // invariant: the list is part of the program, and a test reads it
@@ -105,6 +108,9 @@ impl NanoUsd {
 }
 
 impl ModelPrice {
+    /// Nothing.
+    pub const FREE: Self = Self { input: 0.0, output: 0.0 };
+
     /// Whether both are numbers of at least zero.
     pub fn is_valid(&self) -> bool {
         [self.input, self.output].iter().all(|price| price.is_finite() && *price >= 0.0)
@@ -128,6 +134,12 @@ impl Usage {
     pub fn at_most(prompt: &Prompt) -> Self {
         let input_tokens = prompt.bytes() as u64 * TOKENS_PER_BYTE + FRAMING_TOKENS;
         Self { input_tokens, cached_tokens: 0, output_tokens: u64::from(prompt.max_tokens) }
+    }
+
+    /// The most tokens that embedding `texts` in one call can take.
+    pub fn at_most_of(texts: &[Untrusted<String>]) -> Self {
+        let bytes: usize = texts.iter().map(|text| embedding::wire(text).len()).sum();
+        Self::of_input(bytes as u64 * TOKENS_PER_BYTE + texts.len() as u64 * FRAMING_TOKENS_OF_TEXT)
     }
 }
 

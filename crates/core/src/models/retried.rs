@@ -1,14 +1,15 @@
 //! Asking the same model again when its failure may pass.
 
-use std::{sync::Arc, time::Duration};
+use std::{future::Future, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 
-use super::{Answer, AnswerStream, ModelError, Prompt};
+use super::{Answer, AnswerStream, BatchLimits, Embedded, ModelError, Prompt, Purpose};
 use crate::{
     limits,
-    ports::{ChatModel, Clock, Ids},
-    tenants::{ModelLink, Tenant},
+    ports::{ChatModel, Clock, Embedder, Ids},
+    tenants::{EmbedLink, ModelLink, Tenant},
+    untrusted::Untrusted,
 };
 
 /// Asks up to [`limits::MODEL_TRIES`] times while the failure is a passing one ([`super::ModelErrorKind::is_passing`]), with waits
@@ -35,8 +36,18 @@ impl<M> Retried<M> {
         Self { model, clock, ids }
     }
 
-    fn tries(&self) -> Tries<'_> {
-        Tries { clock: self.clock.as_ref(), ids: self.ids.as_ref(), began: self.clock.monotonic(), made: 0 }
+    async fn tried<T, F>(&self, ask: impl Fn() -> F) -> Result<T, ModelError>
+    where
+        F: Future<Output = Result<T, ModelError>>,
+    {
+        let (clock, ids) = (self.clock.as_ref(), self.ids.as_ref());
+        let mut tries = Tries { clock, ids, began: clock.monotonic(), made: 0 };
+        loop {
+            match ask().await {
+                Ok(answer) => return Ok(answer),
+                Err(failure) => tries.again(failure).await?,
+            }
+        }
     }
 }
 
@@ -68,22 +79,27 @@ impl Tries<'_> {
 #[async_trait]
 impl<M: ChatModel> ChatModel for Retried<M> {
     async fn chat(&self, tenant: &Tenant, link: &ModelLink, prompt: &Prompt) -> Result<Answer, ModelError> {
-        let mut tries = self.tries();
-        loop {
-            match self.model.chat(tenant, link, prompt).await {
-                Ok(answer) => return Ok(answer),
-                Err(failure) => tries.again(failure).await?,
-            }
-        }
+        self.tried(|| self.model.chat(tenant, link, prompt)).await
     }
 
     async fn stream(&self, tenant: &Tenant, link: &ModelLink, prompt: &Prompt) -> Result<AnswerStream, ModelError> {
-        let mut tries = self.tries();
-        loop {
-            match self.model.stream(tenant, link, prompt).await {
-                Ok(stream) => return Ok(stream),
-                Err(failure) => tries.again(failure).await?,
-            }
-        }
+        self.tried(|| self.model.stream(tenant, link, prompt)).await
+    }
+}
+
+#[async_trait]
+impl<M: Embedder> Embedder for Retried<M> {
+    async fn embed(
+        &self,
+        tenant: &Tenant,
+        link: &EmbedLink,
+        texts: &[Untrusted<String>],
+        purpose: Purpose,
+    ) -> Result<Embedded, ModelError> {
+        self.tried(|| self.model.embed(tenant, link, texts, purpose)).await
+    }
+
+    fn batch(&self, tenant: &Tenant, link: &EmbedLink) -> BatchLimits {
+        self.model.batch(tenant, link)
     }
 }

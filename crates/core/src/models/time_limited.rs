@@ -9,11 +9,12 @@ use futures_util::{
     stream,
 };
 
-use super::{Answer, AnswerStream, ModelError, ModelErrorKind, Patience, Prompt};
+use super::{Answer, AnswerStream, BatchLimits, Embedded, ModelError, ModelErrorKind, Patience, Prompt, Purpose};
 use crate::{
     limits,
-    ports::{ChatModel, Clock},
-    tenants::{ModelLink, Tenant},
+    ports::{ChatModel, Clock, Embedder},
+    tenants::{EmbedLink, ModelLink, Tenant},
+    untrusted::Untrusted,
 };
 
 /// Ends a call that has not answered in its time. A stream has this time for its beginning and for each of its pieces, and
@@ -86,5 +87,23 @@ impl<M: ChatModel> ChatModel for TimeLimited<M> {
             }
         });
         Ok(Box::pin(pieces))
+    }
+}
+
+#[async_trait]
+impl<M: Embedder> Embedder for TimeLimited<M> {
+    async fn embed(
+        &self,
+        tenant: &Tenant,
+        link: &EmbedLink,
+        texts: &[Untrusted<String>],
+        purpose: Purpose,
+    ) -> Result<Embedded, ModelError> {
+        let asking = self.model.embed(tenant, link, texts, purpose);
+        within(self.clock.as_ref(), self.limit, asking).await
+    }
+
+    fn batch(&self, tenant: &Tenant, link: &EmbedLink) -> BatchLimits {
+        self.model.batch(tenant, link)
     }
 }

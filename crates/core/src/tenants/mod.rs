@@ -19,7 +19,10 @@ pub use config::{
     LevelsConfig, PriorityConfig, QuotasConfig, ReviewConfig, RuleConditions, RuleConfig, ServiceLevelConfig,
     ServiceStatusConfig, TeamConfig, TenantConfig, WebhookRepeats, WeightsConfig,
 };
-pub use models::{BudgetConfig, GuardrailConfig, ModelLink, ModelsConfig, ProviderConfig, SureFromConfig, TicketMode};
+pub use models::{
+    BudgetConfig, EmbedLink, GuardrailConfig, ModelLink, ModelsConfig, OWN_EMBEDDING_MODEL, ProviderConfig,
+    SureFromConfig, TicketMode,
+};
 pub use recogniser::Recogniser;
 pub use retention::{KeepFor, Retention, RetentionConfig, RetentionPolicy};
 pub use trial::{Trial, TrialConfig, TrialKind};

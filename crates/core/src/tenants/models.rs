@@ -25,6 +25,9 @@ pub struct ModelsConfig {
     pub small: Vec<ModelLink>,
     /// The models asked where the small one is not sure either.
     pub large: Vec<ModelLink>,
+    /// The model that turns texts into vectors. It is one and no chain: vectors of two models cannot be compared.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub embed: Option<EmbedLink>,
     /// How sure a model must say that it is, 0 to 1, for its answer to stand without a look; `switchboard eval --tune` finds
     /// good values.
     pub sure_from: SureFromConfig,
@@ -73,6 +76,10 @@ pub enum ProviderConfig {
         /// The API key's name among the secrets, where one is needed.
         #[serde(default)]
         key: Option<SecretName>,
+        /// A provider of kind `bedrock` whose guardrail reads what outsiders write before it goes to the models, and their
+        /// answers.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        guardrail: Option<ProviderName>,
     },
     /// Amazon Bedrock, with the credentials of the program's own: environment, profile or role.
     Bedrock {
@@ -83,6 +90,8 @@ pub enum ProviderConfig {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         guardrail: Option<GuardrailConfig>,
     },
+    /// The program itself, by [`OWN_EMBEDDING_MODEL`] on its own processor, for vectors alone. They cost nothing.
+    Local {},
 }
 
 /// A guardrail of Amazon Bedrock.
@@ -95,6 +104,9 @@ pub struct GuardrailConfig {
     pub version: String,
 }
 
+/// The only model of [`ProviderConfig::Local`].
+pub const OWN_EMBEDDING_MODEL: &str = "all-MiniLM-L6-v2";
+
 /// One model of a chain.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -103,6 +115,22 @@ pub struct ModelLink {
     pub provider: ProviderName,
     /// The model, as the provider names it.
     pub model: String,
+    /// What it costs; without it, what the program's price list says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub price: Option<ModelPrice>,
+}
+
+/// The model that turns texts into vectors.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct EmbedLink {
+    /// One of the providers.
+    pub provider: ProviderName,
+    /// The model, as the provider names it.
+    pub model: String,
+    /// Dimensions of its vectors, where the model lets one choose; without it, as many as it has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dimensions: Option<u32>,
     /// What it costs; without it, what the program's price list says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub price: Option<ModelPrice>,
@@ -129,6 +157,7 @@ impl ProviderConfig {
         match self {
             Self::Openai { .. } => "openai",
             Self::Bedrock { .. } => "bedrock",
+            Self::Local {} => "local",
         }
     }
 }
@@ -137,8 +166,23 @@ impl ModelLink {
     /// What the model costs: a checked configuration has a price for each.
     pub fn price(&self) -> ModelPrice {
         let known = self.price.or_else(|| PriceList::built_in().of(&self.model));
-        // A model that costs what nobody knows is never asked, because no budget has room for it.
-        known.unwrap_or(ModelPrice { input: f64::INFINITY, output: f64::INFINITY })
+        known.unwrap_or(UNKNOWN_PRICE)
+    }
+}
+
+/// A model that costs what nobody knows is never asked, because no budget has room for it.
+const UNKNOWN_PRICE: ModelPrice = ModelPrice { input: f64::INFINITY, output: f64::INFINITY };
+
+impl EmbedLink {
+    /// What the model costs: a checked configuration has a price for it.
+    pub fn price(&self, config: &ModelsConfig) -> ModelPrice {
+        self.known_price(config).unwrap_or(UNKNOWN_PRICE)
+    }
+
+    fn known_price(&self, config: &ModelsConfig) -> Option<ModelPrice> {
+        let own = matches!(config.providers.get(&self.provider), Some(ProviderConfig::Local {}));
+        let listed = || if own { Some(ModelPrice::FREE) } else { PriceList::built_in().of(&self.model) };
+        self.price.or_else(listed)
     }
 }
 
@@ -158,10 +202,16 @@ pub(super) fn check(config: &ModelsConfig, mistakes: &mut Mistakes) {
     for (name, provider) in &config.providers {
         let pointer = format!("/models/providers/{name}");
         match provider {
-            ProviderConfig::Openai { url, .. } => check_url(&format!("{pointer}/url"), url, mistakes),
+            ProviderConfig::Openai { url, guardrail, .. } => {
+                check_url(&format!("{pointer}/url"), url, mistakes);
+                if let Some(named) = guardrail {
+                    check_borrowed(&format!("{pointer}/guardrail"), named, config, mistakes);
+                }
+            }
             ProviderConfig::Bedrock { region, guardrail } => {
                 check_bedrock(&pointer, region.as_deref(), guardrail.as_ref(), mistakes);
             }
+            ProviderConfig::Local {} => {}
         }
     }
     for (role, chain) in [("small", &config.small), ("large", &config.large)] {
@@ -173,13 +223,17 @@ pub(super) fn check(config: &ModelsConfig, mistakes: &mut Mistakes) {
             check_link(&format!("/models/{role}/{n}"), link, config, mistakes);
         }
     }
+    if let Some(link) = &config.embed {
+        check_embed(link, config, mistakes);
+    }
     for (role, sure) in [("small", config.sure_from.small), ("large", config.sure_from.large)] {
         if !(0.0..=1.0).contains(&sure) {
             mistakes.add(format!("/models/sure_from/{role}"), "must be from 0 to 1");
         }
     }
-    let is_used = !config.small.is_empty() || !config.large.is_empty();
-    if config.mode != TicketMode::Local && !is_used {
+    let has_chain = !config.small.is_empty() || !config.large.is_empty();
+    let is_used = has_chain || config.embed.as_ref().is_some_and(|link| link.price(config) != ModelPrice::FREE);
+    if config.mode != TicketMode::Local && !has_chain {
         mistakes.add("/models/small", "is empty; the modes `cascade` and `agent` need a model, small or large");
     }
     match &config.budget {
@@ -231,26 +285,69 @@ fn is_region(text: &str) -> bool {
         && number.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-fn check_link(pointer: &str, link: &ModelLink, config: &ModelsConfig, mistakes: &mut Mistakes) {
-    if !config.providers.contains_key(&link.provider) {
-        let known = config.providers.keys().map(ProviderName::as_str);
-        mistakes.add_unknown(format!("{pointer}/provider"), "provider", link.provider.as_str(), known);
+/// A guardrail that is named by its provider.
+fn check_borrowed(pointer: &str, named: &ProviderName, config: &ModelsConfig, mistakes: &mut Mistakes) {
+    match config.providers.get(named) {
+        Some(ProviderConfig::Bedrock { guardrail: Some(_), .. }) => {}
+        Some(_) => mistakes.add(pointer, format!("`{named}` is no provider of kind `bedrock` with a `guardrail`")),
+        None => {
+            let known = config.providers.keys().map(ProviderName::as_str);
+            mistakes.add_unknown(pointer.to_owned(), "provider", named.as_str(), known);
+        }
     }
-    if link.model.trim().is_empty() || link.model.len() > limits::MODEL_NAME_BYTES {
+}
+
+fn check_link(pointer: &str, link: &ModelLink, config: &ModelsConfig, mistakes: &mut Mistakes) {
+    check_model(pointer, &link.provider, &link.model, config, mistakes);
+    if let Some(ProviderConfig::Local {}) = config.providers.get(&link.provider) {
+        let detail = "is of the kind `local`, which makes vectors and no words; name another provider";
+        mistakes.add(format!("{pointer}/provider"), detail);
+        return;
+    }
+    check_price(pointer, link.price, PriceList::built_in().of(&link.model), mistakes);
+}
+
+fn check_embed(link: &EmbedLink, config: &ModelsConfig, mistakes: &mut Mistakes) {
+    let pointer = "/models/embed";
+    check_model(pointer, &link.provider, &link.model, config, mistakes);
+    check_price(pointer, link.price, link.known_price(config), mistakes);
+    let most = limits::EMBED_DIMENSIONS;
+    if link.dimensions.is_some_and(|dimensions| !(1..=most).contains(&(dimensions as usize))) {
+        mistakes.add(format!("{pointer}/dimensions"), format!("must be from 1 to {most}"));
+    }
+    if let Some(ProviderConfig::Local {}) = config.providers.get(&link.provider) {
+        if link.model != OWN_EMBEDDING_MODEL {
+            mistakes.add(format!("{pointer}/model"), format!("must be `{OWN_EMBEDDING_MODEL}`, the program's own"));
+        }
+        if link.dimensions.is_some() {
+            mistakes.add(format!("{pointer}/dimensions"), "cannot be chosen for the program's own model; leave it out");
+        }
+    }
+}
+
+fn check_model(pointer: &str, provider: &ProviderName, model: &str, config: &ModelsConfig, mistakes: &mut Mistakes) {
+    if !config.providers.contains_key(provider) {
+        let known = config.providers.keys().map(ProviderName::as_str);
+        mistakes.add_unknown(format!("{pointer}/provider"), "provider", provider.as_str(), known);
+    }
+    if model.trim().is_empty() || model.len() > limits::MODEL_NAME_BYTES {
         let detail = format!("must be the provider's name of the model, 1 to {} bytes", limits::MODEL_NAME_BYTES);
         mistakes.add(format!("{pointer}/model"), detail);
-    } else if let Some(ProviderConfig::Bedrock { .. }) = config.providers.get(&link.provider)
-        && !link.model.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".:/_-".contains(&byte))
+    } else if let Some(ProviderConfig::Bedrock { .. }) = config.providers.get(provider)
+        && !model.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".:/_-".contains(&byte))
     {
         let detail = "must be an id of Bedrock's: of a model (`amazon.nova-lite-v1:0`), of an inference profile \
                       (`eu.amazon.nova-lite-v1:0`), or an ARN";
         mistakes.add(format!("{pointer}/model"), detail);
     }
-    match link.price {
+}
+
+fn check_price(pointer: &str, said: Option<ModelPrice>, known: Option<ModelPrice>, mistakes: &mut Mistakes) {
+    match said {
         Some(price) if !price.is_valid() => {
             mistakes.add(format!("{pointer}/price"), "must be dollars for a million tokens, from 0 on");
         }
-        None if PriceList::built_in().of(&link.model).is_none() => {
+        None if known.is_none() => {
             let detail = "is missing, and no price of this model is known; say what a million tokens cost, 0 where \
                           the model is your own: {\"input\": 0, \"output\": 0}";
             mistakes.add(format!("{pointer}/price"), detail);

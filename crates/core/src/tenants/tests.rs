@@ -127,6 +127,77 @@ fn a_look_up_has_its_key_in_path_or_query_and_is_for_receivers_that_forget() {
     assert!(Tenant::from_json(&desk("often", "https://desk.example/{key}")).is_err());
 }
 
+/// A configuration whose `models` has these providers, this model for vectors, and more.
+fn embedding(link: serde_json::Value, more: impl FnOnce(&mut serde_json::Value)) -> Vec<u8> {
+    config(|value| {
+        value["models"] = serde_json::json!({
+            "providers": {"own": {"kind": "local"}, "openai": {"kind": "openai", "url": "https://api.openai.com/v1"}},
+            "embed": link,
+        });
+        more(&mut value["models"]);
+    })
+}
+
+#[test]
+fn the_model_for_vectors_needs_a_budget_unless_it_costs_nothing() {
+    let own = serde_json::json!({"provider": "own", "model": "all-MiniLM-L6-v2"});
+    let tenant = Tenant::from_json(&embedding(own, |_| {})).unwrap();
+    let link = tenant.config.models.embed.as_ref().unwrap();
+    assert_eq!(link.price(&tenant.config.models), crate::models::ModelPrice::FREE);
+    let paid = || serde_json::json!({"provider": "openai", "model": "text-embedding-3-small", "dimensions": 512});
+    let mistake = Tenant::from_json(&embedding(paid(), |_| {})).unwrap_err().to_string();
+    assert_eq!(mistake, "/models/budget: is missing; say what may be spent a month (`month_usd`)");
+    let budget = |models: &mut serde_json::Value| models["budget"] = serde_json::json!({"month_usd": 5});
+    let tenant = Tenant::from_json(&embedding(paid(), budget)).unwrap();
+    let link = tenant.config.models.embed.as_ref().unwrap();
+    assert_eq!((link.dimensions, link.price(&tenant.config.models).input), (Some(512), 0.02));
+    let free = serde_json::json!({"provider": "openai", "model": "mine", "price": {"input": 0, "output": 0}});
+    assert!(Tenant::from_json(&embedding(free, |_| {})).is_ok());
+    // What is written comes back.
+    let written = serde_json::to_value(&tenant.config.models).unwrap();
+    assert_eq!((&written["providers"]["own"], &written["embed"]), (&serde_json::json!({"kind": "local"}), &paid()));
+}
+
+#[test]
+fn mistakes_of_the_model_for_vectors_are_named() {
+    let check = |link: serde_json::Value, expected: &str| {
+        let mistake = Tenant::from_json(&embedding(link, |_| {})).unwrap_err().to_string();
+        assert_eq!(mistake, expected);
+    };
+    check(
+        serde_json::json!({"provider": "onw", "model": "m", "price": {"input": 0, "output": 0}}),
+        "/models/embed/provider: provider `onw` does not exist; did you mean `own`?",
+    );
+    check(
+        serde_json::json!({"provider": "own", "model": "e5", "dimensions": 100}),
+        "/models/embed/model: must be `all-MiniLM-L6-v2`, the program's own\n/models/embed/dimensions: cannot be chosen for \
+         the program's own model; leave it out",
+    );
+    check(
+        serde_json::json!({"provider": "openai", "model": "m", "dimensions": 0, "price": {"input": 0, "output": 0}}),
+        "/models/embed/dimensions: must be from 1 to 4096",
+    );
+    check(
+        serde_json::json!({"provider": "openai", "model": " ", "price": {"input": 0, "output": -1}}),
+        "/models/embed/model: must be the provider's name of the model, 1 to 256 bytes\n/models/embed/price: must be dollars \
+         for a million tokens, from 0 on\n/models/budget: is missing; say what may be spent a month (`month_usd`)",
+    );
+    let unknown = Tenant::from_json(&embedding(serde_json::json!({"provider": "openai", "model": "m"}), |_| {}));
+    let unknown = unknown.unwrap_err().to_string();
+    assert!(unknown.starts_with("/models/embed/price: is missing, and no price of this model is known"), "{unknown}");
+    let chat = serde_json::json!([{"provider": "own", "model": "all-MiniLM-L6-v2"}]);
+    let chat = config(|value| {
+        let budget = serde_json::json!({"month_usd": 5});
+        value["models"] = serde_json::json!({"providers": {"own": {"kind": "local"}}, "small": chat, "budget": budget});
+    });
+    assert_eq!(
+        Tenant::from_json(&chat).unwrap_err().to_string(),
+        "/models/small/0/provider: is of the kind `local`, which makes vectors and no words; name another provider",
+    );
+    let surplus = embedding(serde_json::json!(null), |models| models["providers"]["own"]["url"] = "x".into());
+    assert!(Tenant::from_json(&surplus).unwrap_err().to_string().contains("unknown field `url`"));
+}
+
 #[test]
 fn providers_of_bedrock_are_checked() {
     let with = |provider: serde_json::Value, model: &str| {
@@ -171,4 +242,26 @@ fn providers_of_bedrock_are_checked() {
     assert!(error.starts_with("/models/small/0/model: must be an id of Bedrock's"), "{error}");
     let error = with(serde_json::json!({"kind": "bedrock", "url": "https://x.example"}), nova).unwrap_err();
     assert!(error.contains("unknown field `url`"), "{error}");
+}
+
+#[test]
+fn a_guardrail_is_borrowed_from_a_provider_that_has_one() {
+    let of = |guardrail: &str| {
+        let config = serde_json::json!({
+            "tenant_id": "t", "name": "T", "teams": [{"id": "a", "name": "A"}],
+            "categories": [{"id": "c", "name": "C", "description": "d", "team": "a"}],
+            "models": {"providers": {
+                "ours": {"kind": "openai", "url": "https://models.example.org/v1", "guardrail": guardrail},
+                "aws": {"kind": "bedrock", "guardrail": {"id": "gr4a7b1c9d2e", "version": "1"}},
+                "bare": {"kind": "bedrock"},
+            }},
+        });
+        Tenant::from_json(config.to_string().as_bytes()).map(drop).map_err(|mistakes| mistakes.to_string())
+    };
+    assert_eq!(of("aws"), Ok(()));
+    for (named, words) in [("bare", "no provider of kind `bedrock` with a `guardrail`"), ("awz", "did you mean `aws`?")]
+    {
+        let refused = of(named).unwrap_err();
+        assert!(refused.contains("/models/providers/ours/guardrail") && refused.contains(words), "{refused}");
+    }
 }

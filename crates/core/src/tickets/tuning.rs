@@ -10,7 +10,7 @@ use crate::{
     app::App,
     guard::Pseudonyms,
     ids::TeamId,
-    models::{ModelError, Role},
+    models::{Bill, ModelError, Role},
     tenants::Tenant,
 };
 
@@ -55,7 +55,7 @@ pub async fn answers(app: &App, tenant: &Tenant, ticket: &Ticket) -> crate::erro
     let question = cascade::Question::of_category(tenant, &local);
     let prompt = question.prompt(tenant, &facts.covered(&mut Pseudonyms::default()), None)?;
     for role in consult::roles(tenant) {
-        let asked = cascade::ask(&facts, role, &question, &prompt).await;
+        let asked = cascade::ask(&facts, role, &question, &prompt, &Bill::default()).await;
         let said = asked.map(|answered| {
             let known = answered.value.into_classification(tenant, local.clone(), role, answered.model);
             answer(facts.team(&known), answered.cost.usd())

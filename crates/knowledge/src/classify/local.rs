@@ -48,9 +48,9 @@ impl LocalClassifier {
     }
 
     /// Gives it the embedding model, once; what was learned without it stays, and asks it where it has a second stage.
-    pub fn with_embeddings(&self, embedder: Embedder) {
+    pub fn with_embeddings(&self, embedder: Arc<Embedder>) {
         // A second one would be the same model.
-        let _ = self.embedder.set(Arc::new(embedder));
+        let _ = self.embedder.set(embedder);
     }
 
     fn embedder(&self) -> Option<&Embedder> {

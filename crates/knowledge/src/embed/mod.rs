@@ -3,23 +3,28 @@
 
 mod bert;
 mod files;
+mod local;
 mod tokens;
 mod weights;
 
 use std::path::Path;
 
 pub use files::{EmbedError, MODEL_FILES, ModelFile};
+pub use local::{LocalEmbedder, Missing};
 
 use bert::Bert;
+use switchboard_core::tenants::OWN_EMBEDDING_MODEL;
 use tokens::WordPiece;
 
 /// Numbers of an embedding.
 pub const DIMENSIONS: usize = 384;
 /// The model, as artifacts remember it.
-pub const MODEL_NAME: &str = "all-MiniLM-L6-v2";
+pub const MODEL_NAME: &str = OWN_EMBEDDING_MODEL;
 /// Tokens of a text that are read, with the two around it: what a ticket is about is said early, and the time of a text is
 /// proportional to its tokens.
 const MOST_TOKENS: usize = 64;
+/// The same where all of a text counts: as many as sentence-transformers lets the model read.
+const MOST_TOKENS_OF_PASSAGE: usize = 256;
 /// Tokens that are computed in one go: enough to keep the multiplications efficient, few enough for the cache.
 const BATCH_TOKENS: usize = 512;
 
@@ -47,8 +52,19 @@ impl Embedder {
     /// The embeddings of many texts, in their order, on `threads` threads; `done` is told after each group how many more
     /// are there.
     pub fn embed_all(&self, texts: &[&str], threads: usize, done: &(dyn Fn(usize) + Sync)) -> Vec<Vec<f32>> {
-        let mut order: Vec<(usize, Vec<u32>)> =
-            texts.iter().map(|text| self.tokens.ids(text, MOST_TOKENS)).enumerate().collect();
+        self.embed_tokens(texts.iter().map(|text| self.tokens.ids(text, MOST_TOKENS)).collect(), threads, done)
+    }
+
+    /// The embeddings of texts of which all counts, in their order, on `threads` threads, and the tokens that were read: 256 of
+    /// each at most.
+    pub fn embed_passages(&self, texts: &[&str], threads: usize) -> (Vec<Vec<f32>>, usize) {
+        let tokens: Vec<_> = texts.iter().map(|text| self.tokens.ids(text, MOST_TOKENS_OF_PASSAGE)).collect();
+        let read = tokens.iter().map(Vec::len).sum();
+        (self.embed_tokens(tokens, threads, &|_| ()), read)
+    }
+
+    fn embed_tokens(&self, texts: Vec<Vec<u32>>, threads: usize, done: &(dyn Fn(usize) + Sync)) -> Vec<Vec<f32>> {
+        let mut order: Vec<(usize, Vec<u32>)> = texts.into_iter().enumerate().collect();
         // Texts of one length side by side share their work best.
         order.sort_by_key(|(_, tokens)| tokens.len());
         let next = std::sync::Mutex::new(groups(order));

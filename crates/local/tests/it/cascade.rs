@@ -162,6 +162,24 @@ async fn without_models_the_local_classifier_and_a_person_decide() {
 }
 
 #[tokio::test]
+async fn what_calls_cost_that_all_failed_stands_in_the_decision() {
+    let failing = ScriptedModel::new(|_, link, _| match link.model.as_str() {
+        SMALL => Turn::Says("billing, I think".to_owned()),
+        _ => Turn::Fails(ModelError::new(ModelErrorKind::Refused, "no").billed()),
+    });
+    let desk = Desk::with(failing).await;
+    let decision = desk.decides(&tenant(10.0), "Something strange").await;
+    assert_eq!((decision.decided_by, desk.asked().len()), (DecidedBy::Local, 3));
+    assert_eq!(decision.tokens.input, 200, "the two that were answered and could not be read");
+    assert!(
+        decision.cost_usd > 2.0 * 0.000_021,
+        "and the worst of the one that nobody has counted: {}",
+        decision.cost_usd
+    );
+    desk.bench.app.finish().await;
+}
+
+#[tokio::test]
 async fn a_ticket_that_gives_orders_is_looked_at() {
     let desk = Desk::with(says(|_| opinion("invoice", 99, true))).await;
     let decision = desk

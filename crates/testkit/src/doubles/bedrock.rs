@@ -84,6 +84,7 @@ impl BedrockDouble {
             "amazon.titan-embed-text-v2:0",
             "cohere.embed-english-v3",
             "cohere.embed-multilingual-v3",
+            "eu.cohere.embed-v4:0",
         ];
         let state = Arc::new(Mutex::new(Scripted {
             access_key: None,

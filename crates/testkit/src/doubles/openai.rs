@@ -54,6 +54,7 @@ struct Scripted {
     key: Option<String>,
     models: Vec<String>,
     script: VecDeque<Reply>,
+    embedding_script: VecDeque<Reply>,
     otherwise: Reply,
     asked: Vec<Asked>,
     cached_tokens: u64,
@@ -68,6 +69,7 @@ impl OpenAiDouble {
             key: None,
             models: ["small", "large", "embed"].map(str::to_owned).to_vec(),
             script: VecDeque::new(),
+            embedding_script: VecDeque::new(),
             otherwise: Reply::Text { text: "Hello.".to_owned() },
             asked: Vec::new(),
             cached_tokens: 0,
@@ -102,6 +104,12 @@ impl OpenAiDouble {
         lock(&self.state).otherwise = reply;
     }
 
+    /// The next embeddings that are asked for are `reply`; several wait in a queue. Words are none here: a reply that begins
+    /// with some is the vectors, as far as it gets.
+    pub fn reply_to_embedding(&self, reply: Reply) {
+        lock(&self.state).embedding_script.push_back(reply);
+    }
+
     /// So many tokens of each prompt are said to come from the cache; at most all of them.
     pub fn cached_tokens(&self, tokens: u64) {
         lock(&self.state).cached_tokens = tokens;
@@ -133,6 +141,16 @@ fn error(status: u16, kind: &str, code: Option<&str>, param: Option<&str>, messa
 
 fn invalid(param: &str, message: &str) -> Refused {
     Box::new(error(400, "invalid_request_error", None, Some(param), message))
+}
+
+/// A refusal that the script asks for.
+fn refusal(status: u16, retry_after: Option<&str>, code: Option<&str>, message: &str) -> Response {
+    let kind = if status == 429 { "rate_limit_error" } else { "server_error" };
+    let mut refused = error(status, code.unwrap_or(kind), code, None, message);
+    if let Some(wish) = retry_after {
+        refused.headers_mut().insert(RETRY_AFTER, wish.parse().expect("a header"));
+    }
+    refused
 }
 
 /// Writes the request down and checks its key; the body in JSON.
@@ -206,7 +224,33 @@ async fn embeddings(State(state): State<Shared>, request: Request) -> Response {
         let dimensions = body["dimensions"].as_u64().map_or(DIMENSIONS, |wanted| wanted.clamp(1, 4_096) as usize);
         Ok(wire::embeddings(&model, &texts, dimensions, format == "base64"))
     };
-    asked.await.map_or_else(|refused: Refused| *refused, |body| answer(200, body))
+    let mut body = match asked.await {
+        Ok(body) => body,
+        Err(refused) => return *refused,
+    };
+    let reply = lock(&state).embedding_script.pop_front();
+    let begun = |body: &Value| body.to_string()[..60].to_owned();
+    match reply {
+        Some(Reply::Status { status, retry_after, code, message }) => {
+            refusal(status, retry_after.as_deref(), code.as_deref(), &message)
+        }
+        Some(Reply::Raw { body }) => ([(CONTENT_TYPE, "application/json")], body).into_response(),
+        Some(Reply::Cut { .. }) => cut(vec![begun(&body)]),
+        Some(Reply::Hang { .. }) => {
+            let begun = stream::iter([Bytes::from(begun(&body))]);
+            endless(begun.chain(stream::pending()).boxed(), "application/json")
+        }
+        Some(Reply::Endless) => {
+            let head = Bytes::from("{\"data\":[{\"index\":0,\"embedding\":[0.5");
+            let numbers = stream::repeat(Bytes::from(",0.25".repeat(800)));
+            endless(stream::iter([head]).chain(numbers).boxed(), "application/json")
+        }
+        Some(Reply::NoUsage { .. }) => {
+            body["usage"] = Value::Null;
+            answer(200, body)
+        }
+        _ => answer(200, body),
+    }
 }
 
 #[allow(clippy::disallowed_methods, reason = "the other side of a network has a time of its own")]
@@ -236,12 +280,7 @@ async fn chat(State(state): State<Shared>, request: Request) -> Response {
     let about = wire::About::new(&body, model, cached, number);
     lock(&state).counted = about.usage(&reply);
     if let Reply::Status { status, retry_after, code, message } = &reply {
-        let kind = if *status == 429 { "rate_limit_error" } else { "server_error" };
-        let mut refused = error(*status, code.as_deref().unwrap_or(kind), code.as_deref(), None, message);
-        if let Some(wish) = retry_after {
-            refused.headers_mut().insert(RETRY_AFTER, wish.parse().expect("a header"));
-        }
-        return refused;
+        return refusal(*status, retry_after.as_deref(), code.as_deref(), message);
     }
     if body["stream"] == true { streamed(&about, reply) } else { whole(&about, reply) }
 }

@@ -1,5 +1,7 @@
 //! Bedrock's models against the double, which is no part of the emulator.
 
+mod embeddings;
+mod guardrail;
 mod prompts;
 
 use std::{sync::Arc, time::Duration};

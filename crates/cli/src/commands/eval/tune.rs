@@ -23,7 +23,7 @@ use switchboard_knowledge::{
     eval::{CascadePoint, Said, Stages, SureFrom, Tuned, deduplicate},
 };
 
-use crate::{args, commands::Session, embedding, measuring::Measuring, output};
+use crate::{args, commands::Session, measuring::Measuring, output};
 
 /// Texts that are asked about at the same time.
 const AT_ONCE: usize = 8;
@@ -50,7 +50,7 @@ pub(super) async fn tune(session: Session, asked: &args::Eval) -> Result<ExitCod
     if models.small.is_empty() && models.large.is_empty() {
         bail!("tenant `{id}` has no language models; put them into `models` of its configuration first");
     }
-    if let Some(embedder) = embedding::open(&session.data)? {
+    if let Some(embedder) = wired.embedding.open()? {
         wired.classifier.with_embeddings(embedder);
     }
     learning::refresh(&wired.app, &tenant).await.map_err(|error| anyhow::anyhow!(error.report()))?;

@@ -2,6 +2,7 @@
 
 #[cfg(feature = "aws")]
 mod bedrock;
+mod probe;
 mod trials;
 
 use serde_json::{Value, json};

@@ -19,7 +19,8 @@ use crate::{
     ids::CategoryId,
     limits,
     models::{
-        Answer, Answered, Asked, Message, ModelError, Part, Prompt, Role, Template, Tool, ToolResult, ToolUse, Usage,
+        Answer, Answered, Asked, Bill, Message, ModelError, Part, Prompt, Role, Template, Tool, ToolResult, ToolUse,
+        Usage,
     },
     tickets::{Classification, Sentiment, Severity, ToolName, facts::Facts, tools::millis},
     untrusted::{Closed, Untrusted},
@@ -32,14 +33,14 @@ const STEP_TOKENS: u32 = 500;
 
 /// Lets the large model plan and decide, or the small one where the large one is not there; then the local classifier's word
 /// stands, and a person looks.
-pub(super) async fn consult(facts: &mut Facts<'_>, local: Classification) -> (Classification, Consulted) {
+pub(super) async fn consult(facts: &mut Facts<'_>, local: Classification, bill: &Bill) -> (Classification, Consulted) {
     let (app, tenant) = (facts.app, facts.tenant);
     let mut consulted = Consulted::default();
     let mut absent = Vec::new();
     for role in roles(tenant).into_iter().rev() {
         let started = app.clock.monotonic();
         let mut agent = Agent::new(role, &local);
-        let outcome = agent.run(facts, &mut consulted).await;
+        let outcome = agent.run(facts, bill).await;
         let duration_ms = millis(app.clock.monotonic().saturating_sub(started));
         let prompts = [PLAN.id(), DECIDE.id()].join(" ");
         let tools: Vec<_> = agent.found.keys().collect();
@@ -49,7 +50,7 @@ pub(super) async fn consult(facts: &mut Facts<'_>, local: Classification) -> (Cl
         match outcome {
             Ok((opinion, model)) => {
                 consulted.gives_orders |= opinion.gives_orders;
-                let output = json!({"opinion": opinion, "model": model, "cost_usd": consulted.cost.usd()});
+                let output = json!({"opinion": opinion, "model": model, "cost_usd": bill.sum().1.usd()});
                 facts.journal.calls.push(asked(input, output, duration_ms, true));
                 // Who was not there is told by the calls.
                 return (opinion.into_classification(tenant, local, role, model), consulted);
@@ -117,14 +118,14 @@ impl<'l> Agent<'l> {
     }
 
     /// Plans, then decides: the opinion, and whose it is.
-    async fn run(&mut self, facts: &mut Facts<'_>, consulted: &mut Consulted) -> Result<(Opinion, String), ModelError> {
+    async fn run(&mut self, facts: &mut Facts<'_>, bill: &Bill) -> Result<(Opinion, String), ModelError> {
         let covered = facts.covered(&mut self.pseudonyms);
-        self.plan(facts, &covered, consulted).await?;
+        self.plan(facts, &covered, bill).await?;
         let question = Question::of_category_and_team(facts.tenant, self.local);
         let found = Untrusted::new(json!(self.found).to_string());
         let found = self.pseudonyms.cover(&found, &Redaction::of(facts.tenant));
         let prompt = question.prompt(facts.tenant, &covered, Some(found)).map_err(broken)?;
-        let answered = self.ask(facts, &prompt, consulted, |answer| question.read(answer)).await?;
+        let answered = self.ask(facts, &prompt, bill, |answer| question.read(answer)).await?;
         let model = format!("{}/{}", answered.provider, answered.model);
         Ok((answered.value, model))
     }
@@ -134,7 +135,7 @@ impl<'l> Agent<'l> {
         &mut self,
         facts: &mut Facts<'_>,
         covered: &Untrusted<String>,
-        consulted: &mut Consulted,
+        bill: &Bill,
     ) -> Result<(), ModelError> {
         let system = PLAN.render(&json!({"tenant": facts.tenant.config.name})).map_err(broken)?;
         let ticket = Message::user([Part::Quoted { name: "ticket", text: covered.clone() }]);
@@ -151,7 +152,7 @@ impl<'l> Agent<'l> {
             && self.used.input_tokens + self.used.output_tokens < limits::AGENT_TOKENS
         {
             self.steps += 1;
-            let answered = self.ask(facts, &prompt, consulted, |answer| Ok(answer.clone())).await?;
+            let answered = self.ask(facts, &prompt, bill, |answer| Ok(answer.clone())).await?;
             let Answer { text, calls, .. } = answered.value;
             if calls.is_empty() {
                 break;
@@ -170,12 +171,11 @@ impl<'l> Agent<'l> {
         &mut self,
         facts: &Facts<'_>,
         prompt: &Prompt,
-        consulted: &mut Consulted,
+        bill: &Bill,
         read: impl Fn(&Answer) -> Result<T, ModelError> + Send + Sync,
     ) -> Result<Answered<T>, ModelError> {
-        let asked = Asked { role: self.role, customer: Some(&facts.ticket.customer_id), prompt };
+        let asked = Asked { role: self.role, customer: Some(&facts.ticket.customer_id), prompt, bill: Some(bill) };
         let answered = facts.app.gateway.ask(facts.tenant, &asked, read).await?;
-        consulted.paid(&answered);
         self.used = self.used.and(answered.usage);
         Ok(answered)
     }

@@ -9,14 +9,14 @@ use super::{
 };
 use crate::{
     guard::Pseudonyms,
-    models::{Answered, Asked, ModelError, Prompt, Role},
+    models::{Answered, Asked, Bill, ModelError, Prompt, Role},
     tickets::{Classification, facts::Facts, tools::millis},
 };
 
 pub(in crate::tickets) use super::opinion::Question;
 
 /// Asks the small model and, where it is not sure, the large one.
-pub(super) async fn consult(facts: &mut Facts<'_>, local: Classification) -> (Classification, Consulted) {
+pub(super) async fn consult(facts: &mut Facts<'_>, local: Classification, bill: &Bill) -> (Classification, Consulted) {
     let (app, tenant) = (facts.app, facts.tenant);
     let mut consulted = Consulted::default();
     let question = Question::of_category(tenant, &local);
@@ -32,12 +32,11 @@ pub(super) async fn consult(facts: &mut Facts<'_>, local: Classification) -> (Cl
     let mut absent = Vec::new();
     for role in roles(tenant) {
         let started = app.clock.monotonic();
-        let answer = ask(facts, role, &question, &prompt).await;
+        let answer = ask(facts, role, &question, &prompt, bill).await;
         let duration_ms = millis(app.clock.monotonic().saturating_sub(started));
         let input = json!({"role": role, "prompt": DECIDE.id(), "categories": question.categories.len()});
         match answer {
             Ok(answered) => {
-                consulted.paid(&answered);
                 let opinion = answered.value;
                 consulted.gives_orders |= opinion.gives_orders;
                 let model = format!("{}/{}", answered.provider, answered.model);
@@ -67,7 +66,8 @@ pub(in crate::tickets) async fn ask(
     role: Role,
     question: &Question,
     prompt: &Prompt,
+    bill: &Bill,
 ) -> Result<Answered<Opinion>, ModelError> {
-    let asked = Asked { role, customer: Some(&facts.ticket.customer_id), prompt };
+    let asked = Asked { role, customer: Some(&facts.ticket.customer_id), prompt, bill: Some(bill) };
     facts.app.gateway.ask(facts.tenant, &asked, |answer| question.read(answer)).await
 }

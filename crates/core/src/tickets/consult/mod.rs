@@ -14,7 +14,7 @@ use super::{
     Classification, DecidedBy, Decision, Finding, Tokens, ToolCall, ToolName, facts::Facts, tools::team::Routing,
 };
 use crate::{
-    models::{Answered, NanoUsd, Role},
+    models::{Bill, NanoUsd, Role},
     tenants::{Tenant, TicketMode},
 };
 use opinion::Opinion;
@@ -28,14 +28,6 @@ pub(super) struct Consulted {
     pub(super) prompt: Option<String>,
     /// A model has seen the ticket give orders to whoever classifies it.
     pub(super) gives_orders: bool,
-}
-
-impl Consulted {
-    fn paid<T>(&mut self, answered: &Answered<T>) {
-        self.tokens.input += answered.usage.input_tokens;
-        self.tokens.output += answered.usage.output_tokens;
-        self.cost = self.cost + answered.cost;
-    }
 }
 
 /// Whether the models are to be asked after what the local classifier says. What nobody asks help for is looked at by a person,
@@ -57,10 +49,14 @@ pub(super) fn is_unsure(local: &Classification, said: &Routing) -> bool {
 /// Asks the tenant's models in its mode, and gives what is known then. A model that cannot be asked leaves a finding, and what
 /// was known before stays.
 pub(super) async fn consult(facts: &mut Facts<'_>, local: Classification) -> (Classification, Consulted) {
-    match facts.tenant.config.models.mode {
-        TicketMode::Agent => agent::consult(facts, local).await,
-        TicketMode::Local | TicketMode::Cascade => cascade::consult(facts, local).await,
-    }
+    let bill = Bill::default();
+    let (known, consulted) = match facts.tenant.config.models.mode {
+        TicketMode::Agent => agent::consult(facts, local, &bill).await,
+        TicketMode::Local | TicketMode::Cascade => cascade::consult(facts, local, &bill).await,
+    };
+    let (usage, cost) = bill.sum();
+    let tokens = Tokens { input: usage.input_tokens, output: usage.output_tokens };
+    (known, Consulted { tokens, cost, ..consulted })
 }
 
 /// What `consult` came to when `past` was decided: nobody is asked again.

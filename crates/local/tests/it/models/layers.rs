@@ -225,7 +225,7 @@ fn the_meter_counts_outcomes_and_tokens_without_naming_tenants() {
     });
     let link = ModelLink { model: "gpt-4o-mini-2024-07-18".to_owned(), ..layer.link.clone() };
     metrics::with_local_recorder(&kept, || {
-        let metered = Metered::new(model, layer.clock(), Role::Small);
+        let metered = Metered::new(model, layer.clock(), Role::Small.word());
         for _ in 0..3 {
             let _ = metered.chat(&layer.tenant, &link, &layer.prompt).now_or_never();
         }

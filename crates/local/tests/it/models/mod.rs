@@ -1,7 +1,9 @@
 //! The gateway to language models and its layers, with scripted models and a clock that a test moves.
 
 mod cassettes;
+mod embeddings;
 mod gateway;
+mod guarded;
 mod interleavings;
 mod layers;
 mod pooled;
@@ -61,7 +63,7 @@ impl World {
     }
 
     fn asked(&self) -> Asked<'_> {
-        Asked { role: Role::Small, customer: Some(&self.customer), prompt: &self.prompt }
+        Asked { role: Role::Small, customer: Some(&self.customer), prompt: &self.prompt, bill: None }
     }
 
     /// Asks for a number.

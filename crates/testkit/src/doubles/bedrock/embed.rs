@@ -1,4 +1,4 @@
-//! Embeddings by `InvokeModel`: Amazon Titan V2 and Cohere v3, each with its own form.
+//! Embeddings by `InvokeModel`: Amazon Titan V2, Cohere v3 and v4, each with its own form.
 
 use serde_json::{Value, json};
 
@@ -6,6 +6,7 @@ use super::wire::tokens;
 
 /// Numbers of Cohere's embeddings.
 const COHERE_DIMENSIONS: usize = 1_024;
+const COHERE_4_DIMENSIONS: usize = 1_536;
 const COHERE_TEXTS: usize = 96;
 const COHERE_CHARS: usize = 2_048;
 const TITAN_TOKENS: u64 = 8_192;
@@ -15,7 +16,7 @@ pub(super) fn answer(model: &str, body: &Value) -> Result<(Value, u64), String> 
     if model.contains("amazon.titan-embed-text-v2") {
         titan(body)
     } else if model.contains("cohere.embed-") {
-        cohere(body)
+        cohere(body, model.contains("cohere.embed-v4"))
     } else {
         Err("The model does not support this operation.".to_owned())
     }
@@ -50,14 +51,23 @@ fn titan(body: &Value) -> Result<(Value, u64), String> {
     Ok((answer, count))
 }
 
-fn cohere(body: &Value) -> Result<(Value, u64), String> {
+fn cohere(body: &Value, is_4: bool) -> Result<(Value, u64), String> {
     let malformed = |what: &str| format!("Malformed input request: {what}, please reformat your input and try again.");
-    only(body, &["texts", "input_type", "truncate", "embedding_types"]).map_err(|what| malformed(&what))?;
+    let known = ["texts", "input_type", "truncate", "embedding_types", "output_dimension", "max_tokens"];
+    only(body, if is_4 { &known } else { &known[..4] }).map_err(|what| malformed(&what))?;
+    let dimensions = match &body["output_dimension"] {
+        Value::Null if is_4 => COHERE_4_DIMENSIONS,
+        Value::Null => COHERE_DIMENSIONS,
+        wanted => match wanted.as_u64() {
+            Some(wanted @ (256 | 512 | 1_024 | 1_536)) => wanted as usize,
+            _ => return Err(malformed("#/output_dimension: must be one of 256, 512, 1024, 1536")),
+        },
+    };
     let texts = body["texts"].as_array().filter(|texts| (1..=COHERE_TEXTS).contains(&texts.len()));
     let Some(texts) = texts.and_then(|texts| texts.iter().map(Value::as_str).collect::<Option<Vec<_>>>()) else {
         return Err(malformed("#/texts: expected 1 to 96 strings"));
     };
-    if texts.iter().any(|text| text.is_empty() || text.chars().count() > COHERE_CHARS) {
+    if texts.iter().any(|text| text.is_empty() || (!is_4 && text.chars().count() > COHERE_CHARS)) {
         return Err(malformed("#/texts: expected maxLength: 2048, minLength: 1"));
     }
     let types = ["search_document", "search_query", "classification", "clustering"];
@@ -66,11 +76,11 @@ fn cohere(body: &Value) -> Result<(Value, u64), String> {
             "#/input_type: required key, one of search_document, search_query, classification, clustering",
         ));
     }
-    let truncates = ["NONE", "START", "END"];
+    let truncates = if is_4 { ["NONE", "LEFT", "RIGHT"] } else { ["NONE", "START", "END"] };
     if !body["truncate"].is_null() && !body["truncate"].as_str().is_some_and(|way| truncates.contains(&way)) {
-        return Err(malformed("#/truncate: must be one of NONE, START, END"));
+        return Err(malformed("#/truncate: must be one of the ways to cut"));
     }
-    let numbers: Vec<_> = texts.iter().map(|text| embedding(text, COHERE_DIMENSIONS)).collect();
+    let numbers: Vec<_> = texts.iter().map(|text| embedding(text, dimensions)).collect();
     let count = texts.iter().map(|text| tokens(text)).sum();
     let (embeddings, kind) = match &body["embedding_types"] {
         Value::Null => (json!(numbers), "embeddings_floats"),
