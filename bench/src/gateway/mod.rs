@@ -5,9 +5,9 @@ mod callers;
 mod peers;
 mod worker;
 
-use std::{collections::HashSet, net::SocketAddr};
+use std::{collections::HashSet, net::SocketAddr, time::Duration};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Map, Value, json};
 
 use self::{
@@ -158,17 +158,28 @@ fn add_what_is_added(row: &mut Map<String, Value>, what: &str) {
     }
 }
 
-/// Memory while very many streams are open. A proxy that cannot serve them as quickly as they are written is not waited for.
+/// Memory while very many streams are open.
 fn streams(subjects: &mut [Subject]) -> Result<Value> {
     let mut all = Map::new();
     for subject in subjects.iter_mut().filter(|subject| [DIRECT, OURS, TENSORZERO].contains(&subject.name)) {
-        let before = subject.memory()?;
-        let mut seen = subject.worker.ask(&json!({"what": "slow streams", "number": STREAMS}))?;
-        if subject.peer.is_some() {
-            // Of the proxy at the end, when it has given nothing back yet.
-            seen["rss_growth_mb"] = json!(((subject.memory()? - before) * 10.0).round() / 10.0);
-        }
-        all.insert(subject.name.to_owned(), seen);
+        let (name, worker, peer) = (subject.name, &mut subject.worker, &subject.peer);
+        let wish = json!({"what": "slow streams", "number": STREAMS});
+        let Some(peer) = peer else {
+            all.insert(name.to_owned(), worker.ask(&wish)?);
+            continue;
+        };
+        let (before, mut highest) = (peer.memory()?, 0.0_f64);
+        let mut seen = std::thread::scope(|scope| {
+            let asked = scope.spawn(|| worker.ask(&wish));
+            while !asked.is_finished() {
+                highest = highest.max(peer.memory()?);
+                std::thread::sleep(Duration::from_millis(100));
+            }
+            asked.join().unwrap_or_else(|_| bail!("the worker's thread broke"))
+        })?;
+        seen["rss_before_mb"] = json!(before);
+        seen["rss_growth_mb"] = json!(((highest - before).max(0.0) * 10.0).round() / 10.0);
+        all.insert(name.to_owned(), seen);
     }
     ensure!(all.contains_key(OURS), "no streams were measured");
     Ok(Value::Object(all))
