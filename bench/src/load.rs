@@ -116,6 +116,23 @@ impl Load {
 /// The body of ticket `{name}-{n}`.
 pub(crate) fn ticket(name: &str, n: usize) -> Bytes {
     let (subject, description) = TEXTS[n % TEXTS.len()];
+    body(name, n, subject, description)
+}
+
+/// The same with a text that no other ticket has, ends in `end`, and is not what a rule of the demo tenant looks for.
+pub(crate) fn distinct_ticket(name: &str, n: usize, end: &str) -> Bytes {
+    let (subject, description) = TEXTS[1 + n % (TEXTS.len() - 1)];
+    // In letters: numbers could be taken for personal data, which is covered before a model sees it.
+    let mut word = String::new();
+    let mut left = n;
+    for _ in 0..5 {
+        word.push(char::from(b'a' + (left % 26) as u8));
+        left /= 26;
+    }
+    body(name, n, subject, &format!("{description} (Ref {name} {word}) {end}"))
+}
+
+fn body(name: &str, n: usize, subject: &str, description: &str) -> Bytes {
     let customer = format!("CUST-{}", 1_000 + n % 5_000);
     let ticket = json!({
         "ticket_id": format!("{name}-{n}"), "customer_id": customer, "subject": subject, "description": description,
@@ -125,9 +142,24 @@ pub(crate) fn ticket(name: &str, n: usize) -> Bytes {
 
 fn summary(mut latencies: Vec<Duration>, rate: f64) -> Value {
     latencies.sort();
-    let at = |quantile: f64| {
-        let index = ((latencies.len() as f64 * quantile) as usize).min(latencies.len().saturating_sub(1));
-        latencies.get(index).map_or(0.0, |latency| (latency.as_secs_f64() * 1e5).round() / 1e2)
-    };
+    let at = |quantile: f64| milliseconds(quantile_of(&latencies, quantile));
     json!({"per_s": rate.round(), "p50_ms": at(0.5), "p95_ms": at(0.95), "p99_ms": at(0.99)})
+}
+
+/// p50 and p99 in milliseconds.
+pub(crate) fn quantiles(times: impl Iterator<Item = Duration>) -> (f64, f64) {
+    let mut times: Vec<_> = times.collect();
+    times.sort();
+    (milliseconds(quantile_of(&times, 0.5)), milliseconds(quantile_of(&times, 0.99)))
+}
+
+/// Of what is sorted; zero of nothing.
+pub(crate) fn quantile_of(sorted: &[Duration], quantile: f64) -> Duration {
+    let index = ((sorted.len() as f64 * quantile) as usize).min(sorted.len().saturating_sub(1));
+    sorted.get(index).copied().unwrap_or_default()
+}
+
+/// In hundredths.
+pub(crate) fn milliseconds(time: Duration) -> f64 {
+    (time.as_secs_f64() * 1e5).round() / 1e2
 }

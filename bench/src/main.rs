@@ -1,14 +1,19 @@
 //! Load tests of the real binary, built for release: `cargo xtask bench`. In the same run it measures what bounds them,
 //! an empty axum handler and SQLite's group commit on the same disk, because an absolute figure of a noisy machine says
-//! little. It knows the binary from outside and nothing of its code; the crash test, `--kills`, is `testkit::crash`.
+//! little. It knows the binary from outside and nothing of its code, but for the gateway to language models, which is a library
+//! and is measured as one; the crash test, `--kills`, is `testkit::crash`.
 #![allow(clippy::print_stdout, reason = "a benchmark prints its figures")]
 #![allow(clippy::disallowed_methods, reason = "a benchmark measures real time")]
 
+mod client;
 mod cold_start;
+mod gateway;
 mod limits;
 mod load;
+mod outage;
 mod overload;
 mod process;
+mod provider;
 mod receiver;
 mod recovery;
 mod server;
@@ -43,6 +48,18 @@ enum Wish {
         seconds: u64,
         rate: f64,
     },
+    /// A provider of models that fails for so long.
+    Outage {
+        seconds: u64,
+    },
+    /// What the gateway to language models adds to a call.
+    Gateway {
+        as_json: bool,
+    },
+    /// The process that makes those calls.
+    GatewayWorker {
+        arguments: Vec<String>,
+    },
     /// Starts of a Lambda function, whose program and arguments these are.
     ColdStart {
         command: Vec<String>,
@@ -62,6 +79,16 @@ fn main() -> Result<ExitCode> {
             }
         }
         Wish::Overload { seconds } => println!("{:#}", runtime.block_on(run_overload(seconds))?),
+        Wish::Gateway { as_json } => {
+            let figures = runtime.block_on(gateway::run())?;
+            if as_json {
+                println!("{figures:#}");
+            } else {
+                gateway::print(&figures);
+            }
+            return Ok(exit_code(is_kept(&figures)));
+        }
+        Wish::GatewayWorker { arguments } => runtime.block_on(gateway::work(&arguments))?,
         Wish::ColdStart { command } => {
             let role = std::env::var("SWITCHBOARD_ROLE").unwrap_or_else(|_| "http".to_owned());
             let function = Function::of_role(&role, command)?;
@@ -73,22 +100,36 @@ fn main() -> Result<ExitCode> {
             let plan = Plan { binary: server::binary(), kills, seed, clients: CONNECTIONS };
             let report = runtime.block_on(crash::run(&plan, folder.path()));
             print!("{report}");
-            return Ok(if report.is_kept() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+            return Ok(exit_code(report.is_kept()));
         }
         Wish::Soak { seconds, rate } => {
             let figures = runtime.block_on(run_soak(seconds, rate))?;
             println!("{figures:#}");
-            let is_kept = figures["kept"].as_object().is_some_and(|kept| kept.values().all(|kept| *kept == true));
-            return Ok(if is_kept { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+            return Ok(exit_code(is_kept(&figures)));
+        }
+        Wish::Outage { seconds } => {
+            let figures = runtime.block_on(outage::run(seconds))?;
+            println!("{figures:#}");
+            return Ok(exit_code(figures["outages"].as_array().is_some_and(|outages| outages.iter().all(is_kept))));
         }
     }
     Ok(ExitCode::SUCCESS)
 }
 
+/// Whether every promise in `kept` is.
+fn is_kept(figures: &Value) -> bool {
+    figures["kept"].as_object().is_some_and(|kept| kept.values().all(|kept| *kept == true))
+}
+
+fn exit_code(is_kept: bool) -> ExitCode {
+    if is_kept { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
 /// What the arguments ask for.
 fn wish(arguments: &[String]) -> Result<Wish> {
     let mut arguments = arguments.iter().map(String::as_str).peekable();
-    let (mut tickets, mut as_json, mut recovery, mut overload, mut soak) = (20_000, false, false, false, false);
+    let (mut tickets, mut as_json) = (20_000, false);
+    let (mut recovery, mut overload, mut soak, mut outage, mut gateway) = (false, false, false, false, false);
     let (mut kills, mut seed, mut seconds, mut rate) = (None, 20_261_121, None, 50.0);
     while let Some(argument) = arguments.next() {
         let mut number = || {
@@ -101,6 +142,9 @@ fn wish(arguments: &[String]) -> Result<Wish> {
             "--recovery" => recovery = true,
             "--overload" => overload = true,
             "--soak" => soak = true,
+            "--outage" => outage = true,
+            "--gateway" => gateway = true,
+            "--gateway-worker" => return Ok(Wish::GatewayWorker { arguments: arguments.map(str::to_owned).collect() }),
             "--seconds" => seconds = Some(number()?),
             "--rate" => rate = number()? as f64,
             "--seed" => seed = number()?,
@@ -116,13 +160,16 @@ fn wish(arguments: &[String]) -> Result<Wish> {
             }
             other => anyhow::bail!(
                 "unknown argument {other}; there are --tickets N, --json, --recovery, --overload [--seconds N], \
-                 --kills [N] [--seed N], --soak [--seconds N] [--rate N] and --cold-start PROGRAM [ARGUMENTS…]"
+                 --kills [N] [--seed N], --soak [--seconds N] [--rate N], --outage [--seconds N], --gateway and \
+                 --cold-start PROGRAM [ARGUMENTS…]"
             ),
         }
     }
     Ok(match kills {
         Some(kills) => Wish::Kills { kills, seed },
         None if soak => Wish::Soak { seconds: seconds.unwrap_or(600), rate },
+        None if gateway => Wish::Gateway { as_json },
+        None if outage => Wish::Outage { seconds: seconds.unwrap_or(60) },
         None if overload || seconds.is_some() => Wish::Overload { seconds: seconds.unwrap_or(20) },
         None if recovery => Wish::Recovery,
         None => Wish::Figures { tickets, as_json },

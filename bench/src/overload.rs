@@ -14,17 +14,13 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use axum::Router;
 use bytes::Bytes;
-use http_body_util::{BodyExt, Full};
-use hyper::{Method, Request, client::conn::http1::SendRequest};
-use hyper_util::rt::TokioIo;
+use hyper::Method;
 use serde_json::{Value, json};
-use tokio::{
-    net::{TcpListener, TcpStream},
-    task::JoinSet,
-};
+use tokio::{net::TcpListener, task::JoinSet};
 
 use crate::{
-    load::{Load, ticket},
+    client::{post, request},
+    load::{Load, quantiles, ticket},
     process,
     receiver::Receiver,
     server::Server,
@@ -200,17 +196,6 @@ async fn not_routed(server: &Server, accepted: &[(usize, Duration)]) -> Result<u
     Ok(accepted.iter().filter(|(n, _)| !routed.contains(&format!("flood-{n}"))).count())
 }
 
-/// p50 and p99 in milliseconds.
-fn quantiles(times: impl Iterator<Item = Duration>) -> (f64, f64) {
-    let mut times: Vec<_> = times.collect();
-    times.sort();
-    let at = |quantile: f64| {
-        let index = ((times.len() as f64 * quantile) as usize).min(times.len().saturating_sub(1));
-        times.get(index).map_or(0.0, |time| (time.as_secs_f64() * 1e5).round() / 1e2)
-    };
-    (at(0.5), at(0.99))
-}
-
 /// Everything that was sent, by what became of it.
 #[derive(Default)]
 struct Sent {
@@ -280,41 +265,4 @@ async fn send(
         all.late += one.late;
     }
     Ok(all)
-}
-
-type Connection = Option<SendRequest<Full<Bytes>>>;
-
-async fn post(connection: &mut Connection, address: SocketAddr, key: &str, body: Bytes) -> Result<(u16, bool)> {
-    let (status, retry_after, _) = request(connection, address, key, Method::POST, "/tickets", body).await?;
-    Ok((status, retry_after))
-}
-
-/// Status, whether the answer says when to come again, and its body.
-async fn request(
-    connection: &mut Connection,
-    address: SocketAddr,
-    key: &str,
-    method: Method,
-    path: &str,
-    body: Bytes,
-) -> Result<(u16, bool, Bytes)> {
-    if connection.as_ref().is_none_or(SendRequest::is_closed) {
-        let stream = TcpStream::connect(address).await?;
-        stream.set_nodelay(true)?;
-        let (sender, driver) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
-        tokio::spawn(driver);
-        *connection = Some(sender);
-    }
-    let Some(sender) = connection else { anyhow::bail!("no connection") };
-    sender.ready().await?;
-    let request = Request::builder()
-        .method(method)
-        .uri(path)
-        .header("host", "localhost")
-        .header("x-api-key", key)
-        .header("content-type", "application/json")
-        .body(Full::new(body))?;
-    let response = sender.send_request(request).await?;
-    let (status, retry_after) = (response.status().as_u16(), response.headers().contains_key("retry-after"));
-    Ok((status, retry_after, response.into_body().collect().await?.to_bytes()))
 }

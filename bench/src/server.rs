@@ -25,31 +25,45 @@ pub(crate) struct Server {
     address: SocketAddr,
     key: String,
     data: PathBuf,
-    receiver: SocketAddr,
+    /// Whom it may call: the receiver, and who else there is.
+    calls: Vec<SocketAddr>,
 }
 
 impl Server {
     /// Starts the binary with the demo tenant, whose desk is a web hook to `receiver`; when more events than `backlog` wait,
     /// it refuses new tickets.
     pub(crate) async fn start(data: &Path, receiver: &Receiver, backlog: Option<u64>) -> Result<Self> {
+        Self::start_with(data, receiver, backlog, None, |_| {}).await
+    }
+
+    /// The same with a configuration that `change` has changed, and a `provider` of models that it may call.
+    pub(crate) async fn start_with(
+        data: &Path,
+        receiver: &Receiver,
+        backlog: Option<u64>,
+        provider: Option<SocketAddr>,
+        change: impl FnOnce(&mut Value),
+    ) -> Result<Self> {
         let tenant = data.join("tenants/telecorp");
         fs::create_dir_all(&tenant)?;
         let mut config: Value = serde_json::from_str(CONFIG)?;
         config["desk"] =
             json!({"kind": "webhook", "url": format!("http://{}/", receiver.address()), "secret": "bench"});
+        change(&mut config);
         fs::write(tenant.join("config.json"), config.to_string())?;
         fs::write(tenant.join("service-status.json"), STATUS)?;
         fs::create_dir_all(data.join("secrets/telecorp"))?;
         fs::write(data.join("secrets/telecorp/bench"), "whsec_c3dpdGNoYm9hcmQtYmVuY2gtc2VjcmV0")?;
         let port = free_port()?;
         let address = SocketAddr::from(([127, 0, 0, 1], port));
-        let child = spawn(data, address, receiver.address(), backlog)?;
+        let calls: Vec<_> = [receiver.address()].into_iter().chain(provider).collect();
+        let child = spawn(data, address, &calls, backlog)?;
         until_alive(address).await?;
         let made = command(data).args(["--json", "keys", "create", "--tenant", "telecorp"]).output()?;
         ensure!(made.status.success(), "no key could be made: {}", String::from_utf8_lossy(&made.stderr));
         let made: Value = serde_json::from_slice(&made.stdout)?;
         let key = made["key"].as_str().context("no key in the answer")?.to_owned();
-        Ok(Self { child, address, key, data: data.to_owned(), receiver: receiver.address() })
+        Ok(Self { child, address, key, data: data.to_owned(), calls })
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
@@ -82,7 +96,7 @@ impl Server {
 
     /// Starts it on the data that it has, and waits for its first answer.
     pub(crate) async fn start_again(&mut self) -> Result<()> {
-        self.child = spawn(&self.data, self.address, self.receiver, None)?;
+        self.child = spawn(&self.data, self.address, &self.calls, None)?;
         until_alive(self.address).await
     }
 
@@ -119,7 +133,7 @@ fn command(data: &Path) -> Command {
     command
 }
 
-fn spawn(data: &Path, address: SocketAddr, receiver: SocketAddr, backlog: Option<u64>) -> Result<Child> {
+fn spawn(data: &Path, address: SocketAddr, calls: &[SocketAddr], backlog: Option<u64>) -> Result<Child> {
     // The load comes from one address with one key; the rates are not what is measured.
     let rates = ["ADDRESS_REQUESTS", "KEY_REQUESTS", "TENANT_REQUESTS", "KEY_TICKETS", "TENANT_TICKETS"]
         .map(|rate| (format!("SWITCHBOARD_LIMITS__{rate}_PER_SECOND"), "0"));
@@ -131,7 +145,7 @@ fn spawn(data: &Path, address: SocketAddr, receiver: SocketAddr, backlog: Option
         .envs(backlog.into_iter().flatten())
         .env("SWITCHBOARD_LIMITS__CONNECTIONS_PER_ADDRESS", "0")
         .args(["--quiet", "serve", "--no-demo", "--listen", &address.to_string()])
-        .env("SWITCHBOARD_OUTBOUND__ALLOW_HOSTS", json!([receiver.to_string()]).to_string())
+        .env("SWITCHBOARD_OUTBOUND__ALLOW_HOSTS", json!(calls).to_string())
         .stdout(Stdio::null())
         .spawn()
         .context("the binary does not start; build it by `cargo build --release -p switchboard`")

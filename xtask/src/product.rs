@@ -10,6 +10,7 @@ use crate::claim;
 use crate::commands::no_arguments;
 use crate::process;
 use crate::project::Project;
+use crate::tools;
 
 const OPENAPI_SNAPSHOT: &str = "crates/http/openapi.json";
 
@@ -50,11 +51,17 @@ pub(crate) fn openapi(project: &Project, arguments: &[String]) -> Result<()> {
     Ok(())
 }
 
-/// `cargo xtask bench`: the benchmarks against the release binary, built first so that they do not measure a build.
+/// `cargo xtask bench`: the benchmarks against the release binary, built first so that they do not measure a build. The gateways
+/// of others are installed only for the one that measures them.
 pub(crate) fn bench(project: &Project, arguments: &[String]) -> Result<()> {
     let _claim = claim::take(project)?;
+    let mut run = project.cargo("run --release --package switchboard-bench --");
+    if arguments.iter().any(|argument| argument == "--gateway") {
+        run.env("SWITCHBOARD_BENCH_LITELLM", tools::litellm(project)?);
+        run.env("SWITCHBOARD_BENCH_TENSORZERO", tools::tensorzero(project)?);
+    }
     build_release(project)?;
-    process::run(project.cargo("run --release --package switchboard-bench --").args(arguments))
+    process::run(run.args(arguments))
 }
 
 /// The development profile, because the first start of a fresh clone is the one somebody waits for. The whole

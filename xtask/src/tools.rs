@@ -21,6 +21,9 @@ const OPENAI_REQUIREMENTS: &str = "xtask/openai/requirements.txt";
 const BOTO3_REQUIREMENTS: &str = "xtask/bedrock/requirements.txt";
 /// cfn-lint likewise.
 const CFN_LINT_REQUIREMENTS: &str = "infra/requirements.txt";
+/// The gateways to language models beside which ours is measured, likewise.
+const LITELLM_REQUIREMENTS: &str = "bench/peers/litellm/requirements.txt";
+const TENSORZERO_REQUIREMENTS: &str = "bench/peers/tensorzero/requirements.txt";
 
 /// `cargo xtask setup`: installs what the other commands would install when they need it.
 pub(crate) fn setup(project: &Project, arguments: &[String]) -> Result<()> {
@@ -73,6 +76,16 @@ pub(crate) fn aws_client(project: &Project) -> Result<PathBuf> {
 /// The path of cfn-lint, which is installed first if it is missing.
 pub(crate) fn cfn_lint(project: &Project) -> Result<PathBuf> {
     python_tool(project, "cfn-lint", CFN_LINT_REQUIREMENTS)
+}
+
+/// The path of a Python that has LiteLLM's proxy, which is installed first if it is missing. For the benchmark only.
+pub(crate) fn litellm(project: &Project) -> Result<PathBuf> {
+    Ok(python_tool(project, "litellm", LITELLM_REQUIREMENTS)?.with_file_name("python"))
+}
+
+/// The path of a Python that has TensorZero's gateway, likewise.
+pub(crate) fn tensorzero(project: &Project) -> Result<PathBuf> {
+    Ok(python_tool(project, "tensorzero", TENSORZERO_REQUIREMENTS)?.with_file_name("python"))
 }
 
 /// The path of a Python program that is installed first, into a Python environment of its own, if it is missing or of other
