@@ -187,7 +187,7 @@ impl Ours {
             max_tokens: TOKENS,
             temperature: None,
         };
-        let asked = Asked { role: Role::Small, customer: customer.as_ref(), prompt: &prompt };
+        let asked = Asked { role: Role::Small, customer: customer.as_ref(), prompt: &prompt, bill: None };
         if mode == Mode::Plain {
             let answered =
                 self.gateway.ask(&self.tenant, &asked, |answer| Ok(answer.text.read_as(String::len))).await?;
