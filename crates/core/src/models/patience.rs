@@ -6,16 +6,20 @@ use std::{
 };
 
 use crate::{
-    ids::TenantId,
+    ids::{ProviderName, TenantId},
     limits,
     tenants::{ModelLink, Tenant},
 };
 
 /// What is known of each model of each tenant: the mean time of its answers and how much they differ, as TCP estimates round
 /// trips (RFC 6298). A model that answers in a third of a second and then hangs is given up after one second, and not after
-/// the ten that a slow one may take; each time it is given up, the next call may take twice as long.
+/// the ten that a slow one may take; each time it is given up, the next call may take twice as long. A model that nobody knows yet
+/// has all the time, unless another one of its provider was given up last: then the provider itself is in doubt, and everybody's
+/// time with it.
 pub struct Patience {
     links: moka::sync::Cache<(TenantId, String), Arc<Mutex<Pace>>>,
+    /// Providers of which a model was given up since one has answered.
+    in_doubt: moka::sync::Cache<(TenantId, ProviderName), ()>,
 }
 
 /// Times in seconds.
@@ -42,23 +46,29 @@ const ROOM: f64 = 2.0;
 
 impl Default for Patience {
     fn default() -> Self {
-        Self { links: moka::sync::Cache::new(WATCHED) }
+        Self { links: moka::sync::Cache::new(WATCHED), in_doubt: moka::sync::Cache::new(WATCHED) }
     }
 }
 
 impl Patience {
     /// How long a call of the model may take, at most `most`.
     pub fn limit(&self, tenant: &Tenant, link: &ModelLink, most: Duration) -> Duration {
-        lock(&self.pace(tenant, link)).limit(most)
+        let pace = *lock(&self.pace(tenant, link));
+        if pace.answers < ENOUGH && self.in_doubt.contains_key(&provider(tenant, link)) {
+            return limits::MODEL_PATIENCE.min(most);
+        }
+        pace.limit(most)
     }
 
     /// The model has answered, after so long.
     pub fn answered(&self, tenant: &Tenant, link: &ModelLink, took: Duration) {
         lock(&self.pace(tenant, link)).answered(took.as_secs_f64());
+        self.in_doubt.invalidate(&provider(tenant, link));
     }
 
     /// A call was given up after `limit`.
     pub fn given_up(&self, tenant: &Tenant, link: &ModelLink, limit: Duration, most: Duration) {
+        self.in_doubt.insert(provider(tenant, link), ());
         let pace = self.pace(tenant, link);
         let mut pace = lock(&pace);
         // Calls side by side that are given up together say the same once.
@@ -71,6 +81,10 @@ impl Patience {
         let key = (tenant.id.clone(), format!("{}/{}", link.provider, link.model));
         self.links.get_with(key, Arc::default)
     }
+}
+
+fn provider(tenant: &Tenant, link: &ModelLink) -> (TenantId, ProviderName) {
+    (tenant.id.clone(), link.provider.clone())
 }
 
 impl Pace {

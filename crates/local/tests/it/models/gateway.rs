@@ -228,7 +228,10 @@ async fn a_question_that_is_dropped_stays_paid_at_its_worst() {
 async fn a_whole_question_ends_in_its_time() {
     use futures_util::FutureExt;
     let mut world = World::new(|_, _, _| says("3"));
-    world.tenant.config.models.large = vec![world.tenant.config.models.large[0].clone(); 5];
+    // Each of another provider: one that hangs leaves less time to its other models.
+    let link = world.tenant.config.models.large[0].clone();
+    let of = |n: usize| ModelLink { provider: sample::parsed(&format!("provider-{n}")), ..link.clone() };
+    world.tenant.config.models.large = (0..5).map(of).collect();
     // A clock that does not move itself: all waits run side by side.
     let (clock, model) = (FixedClock::new(), ScriptedModel::new(|_, _, _| Turn::Hangs(String::new())));
     let ledger = Arc::new(world.ledger.clone());

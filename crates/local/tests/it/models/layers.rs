@@ -122,6 +122,36 @@ async fn a_model_that_was_quick_is_given_up_sooner_and_then_waited_for_longer() 
 }
 
 #[tokio::test]
+async fn a_model_that_nobody_knows_has_less_time_while_its_provider_is_in_doubt() {
+    let layer = Layer::new();
+    let hangs = ScriptedModel::new(|n, link, _| match (link.model.as_str(), n) {
+        ("a", 31) => says("ok"),
+        ("a", n) if n < 30 => says("ok"),
+        _ => Turn::Hangs(String::new()),
+    });
+    let limited = TimeLimited::new(hangs, layer.clock(), Duration::from_secs(10)).with_patience(Arc::default());
+    let link = |provider: &str, model: &str| ModelLink {
+        provider: sample::parsed(provider),
+        model: model.to_owned(),
+        ..layer.link.clone()
+    };
+    let took = async |link: &ModelLink| {
+        let began = layer.clock.monotonic();
+        let outcome = limited.chat(&layer.tenant, link, &layer.prompt).await;
+        (outcome.is_ok(), (layer.clock.monotonic() - began).as_secs())
+    };
+    let known = link("here", "a");
+    for _ in 0..30 {
+        assert_eq!(took(&known).await, (true, 0));
+    }
+    assert_eq!(took(&known).await, (false, 1));
+    assert_eq!(took(&link("here", "b")).await, (false, 1), "of the same provider");
+    assert_eq!(took(&link("elsewhere", "b")).await, (false, 10), "of another one");
+    assert_eq!(took(&known).await, (true, 0));
+    assert_eq!(took(&link("here", "c")).await, (false, 10), "it answers again");
+}
+
+#[tokio::test]
 async fn the_breaker_goes_by_what_the_failure_says_of_the_model() {
     let stops = [ModelErrorKind::Down, ModelErrorKind::Overloaded, ModelErrorKind::Throttled];
     for kind in ModelErrorKind::ALL {
