@@ -241,8 +241,8 @@ pub const MODEL_CACHE_BYTES: u64 = 16 << 20;
 pub const MODEL_CACHE_TIME: Duration = Duration::from_secs(3600);
 /// Calls of one tenant and customer within [`POOL_LOOK`] from which on money is reserved for several at once.
 pub const POOL_FROM: u64 = 8;
-/// The most calls for which money is reserved at once.
-pub const POOL_CALLS: u64 = 64;
+/// The most calls for which money is reserved at once: so many that one in a hundred calls does not wait for the disk.
+pub const POOL_CALLS: u64 = 256;
 /// How long such calls are counted.
 pub const POOL_LOOK: Duration = Duration::from_secs(1);
 /// Such reservations of one tenant and customer at the same time.
